@@ -1,0 +1,290 @@
+//! The claims of a Cognito token and their checks (RFC 7519 section 4.1; Cognito developer guide, "ID token", "Access token").
+//!
+//! - Text may be escaped (`"https:\/\/cognito-idp..."`), so strings are borrowed where they can be and owned where not.
+//! - A claim that is read here has one type and appears once; every other claim is ignored.
+//! - `exp` is a required integer. Not accepted on or after it, and none reaches further ahead than Cognito's longest token.
+//! - `iat` is not held against this machine's clock: it says nothing that `exp` does not, and a clock that is a second
+//!   behind would refuse every fresh token.
+//!
+//! Whether the claims are true is for the signature to say.
+
+use std::{borrow::Cow, fmt};
+
+use serde::{
+    Deserialize, Deserializer,
+    de::{SeqAccess, Visitor},
+};
+use serde_json::value::RawValue;
+
+use crate::{
+    clock::UnixSeconds,
+    json::{self, present},
+    policy::TokenUse,
+    rejection::Rejection,
+};
+
+/// The longest life of a Cognito token, a day, and five minutes for clocks that differ.
+const MAX_LIFETIME_SECONDS: u64 = 24 * 60 * 60 + 5 * 60;
+
+/// The claims that a verdict depends on.
+#[derive(Debug, Deserialize)]
+pub(crate) struct Claims<'a> {
+    /// The exact issuer.
+    #[serde(borrow)]
+    pub(crate) iss: Cow<'a, str>,
+    /// The caller: a user's id or, in a client credentials token, the client's.
+    #[serde(borrow)]
+    pub(crate) sub: Cow<'a, str>,
+    #[serde(borrow)]
+    token_use: Cow<'a, str>,
+    exp: UnixSeconds,
+    #[serde(default, deserialize_with = "present")]
+    nbf: Option<UnixSeconds>,
+    #[serde(default, deserialize_with = "present")]
+    iat: Option<UnixSeconds>,
+    #[serde(default)]
+    aud: Audience,
+    #[serde(default, deserialize_with = "present")]
+    client_id: Option<Box<str>>,
+    /// Space-separated scopes (RFC 6749 section 3.3).
+    #[serde(default, borrow)]
+    pub(crate) scope: Cow<'a, str>,
+    /// The names of the groups that the user is in.
+    #[serde(default, rename = "cognito:groups")]
+    pub(crate) groups: Groups,
+    /// The id of this token.
+    #[serde(default, deserialize_with = "present")]
+    pub(crate) jti: Option<Box<str>>,
+    /// The id of the session, the same in every token that it is refreshed to.
+    #[serde(default, deserialize_with = "present")]
+    pub(crate) origin_jti: Option<Box<str>>,
+}
+
+/// Who calls, as far as it can be said before the signature is checked.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct Caller<'a> {
+    pub(crate) token_use: TokenUse,
+    pub(crate) client_id: &'a str,
+}
+
+impl<'a> Claims<'a> {
+    /// Reads the JSON text of a payload.
+    ///
+    /// # Errors
+    ///
+    /// [`Rejection::TokenMalformed`].
+    pub(crate) fn parse(json: &'a str) -> Result<Self, Rejection> {
+        json::object(json).map_err(|_| Rejection::TokenMalformed)
+    }
+
+    /// The kind of token and its app client: `aud`, one string, of an ID token, `client_id` of an access token (whose
+    /// `aud`, if any, is a resource).
+    ///
+    /// # Errors
+    ///
+    /// [`Rejection::TokenUseMismatch`] for a kind that Cognito does not issue, [`Rejection::TokenMalformed`] if the client
+    /// is not named.
+    pub(crate) fn caller(&self) -> Result<Caller<'_>, Rejection> {
+        let (token_use, client_id) = match &*self.token_use {
+            "access" => (TokenUse::Access, self.client_id.as_deref()),
+            "id" => (TokenUse::Id, self.aud.0.as_deref()),
+            _ => return Err(Rejection::TokenUseMismatch),
+        };
+        let client_id = client_id.ok_or(Rejection::TokenMalformed)?;
+        Ok(Caller { token_use, client_id })
+    }
+
+    /// When the token is alive.
+    pub(crate) const fn lifetime(&self) -> Lifetime {
+        Lifetime { issued_at: self.iat, not_before: self.nbf, expires_at: self.exp }
+    }
+}
+
+/// When a token is alive. Remembered with it, so that a clock that is set back finds the same rules as the first time.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct Lifetime {
+    pub(crate) issued_at: Option<UnixSeconds>,
+    not_before: Option<UnixSeconds>,
+    pub(crate) expires_at: UnixSeconds,
+}
+
+impl Lifetime {
+    /// Whether the token is alive.
+    ///
+    /// # Errors
+    ///
+    /// [`Rejection::TokenExpired`], [`Rejection::TokenNotYetValid`], and [`Rejection::TokenMalformed`] for times that
+    /// Cognito does not issue.
+    pub(crate) fn check(self, now: UnixSeconds, skew: u64) -> Result<(), Rejection> {
+        if self.is_over(now, skew) {
+            return Err(Rejection::TokenExpired);
+        }
+        if self.not_before.is_some_and(|nbf| nbf > now.saturating_add(skew)) {
+            return Err(Rejection::TokenNotYetValid);
+        }
+        let furthest = now.saturating_add(MAX_LIFETIME_SECONDS).saturating_add(skew);
+        if self.expires_at > furthest || self.issued_at.is_some_and(|iat| iat > self.expires_at) {
+            return Err(Rejection::TokenMalformed);
+        }
+        Ok(())
+    }
+
+    /// Whether the token has died.
+    pub(crate) const fn is_over(self, now: UnixSeconds, skew: u64) -> bool {
+        is_expired(now, self.expires_at, skew)
+    }
+}
+
+/// Whether `exp` has passed (RFC 7519 section 4.1.4: not accepted on or after `exp`).
+const fn is_expired(now: UnixSeconds, exp: UnixSeconds, skew: u64) -> bool {
+    exp.saturating_add(skew) <= now
+}
+
+/// `aud`: the client of an ID token is one string, never a list. What an access token has there is not looked at.
+#[derive(Debug, Default)]
+struct Audience(Option<Box<str>>);
+
+impl<'de> Deserialize<'de> for Audience {
+    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
+        let value = <&RawValue>::deserialize(deserializer)?;
+        Ok(Self(serde_json::from_str(value.get()).ok()))
+    }
+}
+
+/// `cognito:groups`: a list of names, or one name where a pre-token-generation trigger made it a string.
+#[derive(Debug, Default)]
+pub(crate) struct Groups(pub(crate) Vec<Box<str>>);
+
+impl<'de> Deserialize<'de> for Groups {
+    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
+        deserializer.deserialize_any(GroupsVisitor)
+    }
+}
+
+struct GroupsVisitor;
+
+impl<'de> Visitor<'de> for GroupsVisitor {
+    type Value = Groups;
+
+    fn expecting(&self, out: &mut fmt::Formatter<'_>) -> fmt::Result {
+        out.write_str("a list of group names, or one name")
+    }
+
+    fn visit_str<E>(self, name: &str) -> Result<Groups, E> {
+        Ok(Groups(vec![name.into()]))
+    }
+
+    fn visit_seq<A: SeqAccess<'de>>(self, mut names: A) -> Result<Groups, A::Error> {
+        let mut groups = Vec::new();
+        while let Some(name) = names.next_element()? {
+            groups.push(name);
+        }
+        Ok(Groups(groups))
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    const ID: &str = r#""iss":"https:\/\/i","sub":"s","token_use":"id","exp":1000,"aud":"c""#;
+
+    fn parse(extra: &str) -> Result<(String, Vec<Box<str>>), Rejection> {
+        let json = format!("{{{ID}{extra}}}");
+        let claims = Claims::parse(&json)?;
+        Ok((claims.iss.into_owned(), claims.groups.0))
+    }
+
+    #[test]
+    fn escaped_slashes_and_unknown_claims_are_read() {
+        let (iss, groups) = parse(r#","cognito:groups":["a","b"],"custom:x":{"deep":[1,{"y":null}]}"#).unwrap();
+        assert_eq!(iss, "https://i");
+        assert_eq!(groups, [Box::from("a"), Box::from("b")]);
+    }
+
+    #[test]
+    fn one_group_may_be_a_string() {
+        assert_eq!(parse(r#","cognito:groups":"admins""#).unwrap().1, [Box::from("admins")]);
+    }
+
+    #[test]
+    fn a_wrong_type_a_duplicate_and_a_missing_claim_are_malformed() {
+        for extra in [
+            r#","nbf":"5""#,
+            r#","nbf":null"#,
+            r#","iat":1.5"#,
+            r#","exp":2000"#,
+            r#","iss":"https://i""#,
+            r#","cognito:groups":{"a":1}"#,
+            r#","cognito:groups":[1]"#,
+            r#","scope":["a"]"#,
+        ] {
+            assert_eq!(parse(extra).err(), Some(Rejection::TokenMalformed), "{extra}");
+        }
+        for missing in ["iss", "sub", "token_use", "exp"] {
+            let json = format!("{{{ID}}}").replace(&format!("\"{missing}\""), "\"other\"");
+            assert_eq!(Claims::parse(&json).err(), Some(Rejection::TokenMalformed), "{missing}");
+        }
+    }
+
+    #[test]
+    fn claims_are_an_object() {
+        let in_order_of_the_fields = r#"["https://i","s","id",1000,null,null,"c","c","",[],"j","o"]"#;
+        for json in [in_order_of_the_fields, "null", "\"{}\"", ""] {
+            assert_eq!(Claims::parse(json).err(), Some(Rejection::TokenMalformed), "{json}");
+        }
+    }
+
+    #[test]
+    fn rfc7519_2_exp_is_an_integer() {
+        for exp in ["\"1000\"", "1000.0", "1e3", "-1", "18446744073709551616", "null", "true"] {
+            let json = format!("{{{ID}}}").replace("1000", exp);
+            assert_eq!(Claims::parse(&json).err(), Some(Rejection::TokenMalformed), "{exp}");
+        }
+    }
+
+    #[test]
+    fn the_client_is_aud_of_an_id_token_and_client_id_of_an_access_token() {
+        for (token_use, clients, expected) in [
+            ("id", r#""aud":"c""#, Ok("c")),
+            ("id", r#""aud":["c"]"#, Err(Rejection::TokenMalformed)),
+            ("id", r#""client_id":"c""#, Err(Rejection::TokenMalformed)),
+            ("access", r#""client_id":"c""#, Ok("c")),
+            ("access", r#""client_id":"c","aud":["https://api"]"#, Ok("c")),
+            ("access", r#""aud":"c""#, Err(Rejection::TokenMalformed)),
+            ("refresh", r#""aud":"c","client_id":"c""#, Err(Rejection::TokenUseMismatch)),
+        ] {
+            let json = format!(r#"{{"iss":"i","sub":"s","exp":1,"token_use":"{token_use}",{clients}}}"#);
+            let claims = Claims::parse(&json).unwrap();
+            assert_eq!(claims.caller().map(|caller| caller.client_id), expected, "{json}");
+        }
+    }
+
+    #[test]
+    fn rfc7519_4_1_4_exp() {
+        for (case, exp, expired) in
+            [("inside skew", 971, false), ("end of skew", 970, true), ("no overflow", u64::MAX, false)]
+        {
+            assert_eq!(is_expired(1_000, exp, 30), expired, "{case}");
+        }
+    }
+
+    #[test]
+    fn times_that_cognito_does_not_issue_are_malformed() {
+        let day = MAX_LIFETIME_SECONDS;
+        for (case, exp, extra, expected) in [
+            ("alive", 1_001, String::new(), Ok(())),
+            ("dead", 1_000, String::new(), Err(Rejection::TokenExpired)),
+            ("the longest life", 1_000 + day, String::new(), Ok(())),
+            ("longer than the longest", 1_001 + day, String::new(), Err(Rejection::TokenMalformed)),
+            ("for ever", u64::MAX, String::new(), Err(Rejection::TokenMalformed)),
+            ("not yet", 1_900, r#","nbf":1001"#.to_owned(), Err(Rejection::TokenNotYetValid)),
+            ("now", 1_900, r#","nbf":1000"#.to_owned(), Ok(())),
+            ("issued after it died", 1_900, r#","iat":1901"#.to_owned(), Err(Rejection::TokenMalformed)),
+            ("issued by a clock ahead of ours", 1_900, r#","iat":1001"#.to_owned(), Ok(())),
+        ] {
+            let json = format!(r#"{{"iss":"i","sub":"s","token_use":"id","aud":"c","exp":{exp}{extra}}}"#);
+            assert_eq!(Claims::parse(&json).unwrap().lifetime().check(1_000, 0), expected, "{case}");
+        }
+    }
+}

@@ -1,0 +1,50 @@
+//! The time of day, passed in wherever a verdict depends on it.
+//!
+//! Tokens carry `NumericDate` values (RFC 7519 section 2), so a whole second since the Unix epoch is all the precision
+//! there is. This is the one place that reads the wall clock; tests hand in a [`FixedClock`].
+
+use std::sync::atomic::{AtomicU64, Ordering};
+
+/// Seconds since 1970-01-01T00:00:00Z, leap seconds not counted.
+pub type UnixSeconds = u64;
+
+/// Tells the time of day.
+pub trait Clock: std::fmt::Debug + Send + Sync {
+    /// The current time.
+    fn now(&self) -> UnixSeconds;
+}
+
+/// The operating system's wall clock.
+#[derive(Clone, Copy, Debug, Default)]
+pub struct SystemClock;
+
+impl Clock for SystemClock {
+    #[expect(clippy::disallowed_methods, reason = "the one place that reads the wall clock")]
+    fn now(&self) -> UnixSeconds {
+        // A clock set before 1970 reads as 0, at which no token with keys to check it can be alive.
+        std::time::SystemTime::now().duration_since(std::time::UNIX_EPOCH).map_or(0, |since| since.as_secs())
+    }
+}
+
+/// A clock that stands still until it is moved by hand.
+#[derive(Debug, Default)]
+pub struct FixedClock(AtomicU64);
+
+impl FixedClock {
+    /// A clock that shows `now`.
+    #[must_use]
+    pub const fn at(now: UnixSeconds) -> Self {
+        Self(AtomicU64::new(now))
+    }
+
+    /// Moves the hands to `now`, forwards or backwards.
+    pub fn set(&self, now: UnixSeconds) {
+        self.0.store(now, Ordering::Relaxed);
+    }
+}
+
+impl Clock for FixedClock {
+    fn now(&self) -> UnixSeconds {
+        self.0.load(Ordering::Relaxed)
+    }
+}

@@ -1,0 +1,8 @@
+//! The signing keys of an issuer: a JWKS document becomes keys, swapped whole, refreshed off the request path.
+
+pub mod fetch;
+pub(crate) mod issuer;
+pub mod jwk;
+pub mod key_set;
+pub mod refresh;
+pub mod store;

@@ -1,0 +1,83 @@
+//! Hot path: no lock, no I/O, no info log.
+//!
+//! What a route asks of a caller. Evaluated on every request, also when the token's claims come from the cache.
+//!
+//! The order is fixed, so that one token gets one reason whichever way its claims came: pool, kind of token, client,
+//! scopes, groups.
+
+use serde::Deserialize;
+
+use crate::{claims::Caller, identity::Identity, pool::UserPool, rejection::Rejection};
+
+/// The kind of a Cognito token, as its `token_use` says.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Deserialize)]
+#[serde(rename_all = "lowercase")]
+pub enum TokenUse {
+    /// For calling APIs: has `client_id` and scopes.
+    Access,
+    /// About the user: has `aud` and attributes.
+    Id,
+}
+
+/// Which kinds of token a route takes.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Deserialize)]
+#[serde(rename_all = "lowercase")]
+pub enum TokenUseRule {
+    /// Access tokens only.
+    Access,
+    /// Either.
+    Any,
+    /// ID tokens only.
+    Id,
+}
+
+impl TokenUseRule {
+    const fn admits(self, token_use: TokenUse) -> bool {
+        matches!((self, token_use), (Self::Any, _) | (Self::Access, TokenUse::Access) | (Self::Id, TokenUse::Id))
+    }
+}
+
+/// What a route asks of a caller.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Policy {
+    /// Names of the pools whose tokens are accepted.
+    pub user_pools: Box<[Box<str>]>,
+    /// The kinds of token that are accepted.
+    pub token_use: TokenUseRule,
+    /// The token must have one of these scopes; empty asks for none.
+    pub scopes_any: Box<[Box<str>]>,
+    /// The caller must be in one of these groups; empty asks for none.
+    pub groups_any: Box<[Box<str>]>,
+}
+
+impl Policy {
+    /// The rules that need no signature: a token that fails here is refused before anything costly happens.
+    pub(crate) fn check_caller(&self, pool: &UserPool, caller: Caller<'_>) -> Result<(), Rejection> {
+        if !self.token_use.admits(caller.token_use) {
+            return Err(Rejection::TokenUseMismatch);
+        }
+        if !pool.clients.admits(caller.client_id) {
+            return Err(Rejection::ClientNotAllowed);
+        }
+        Ok(())
+    }
+
+    pub(crate) fn check_pool(&self, pool: &UserPool) -> Result<(), Rejection> {
+        if self.user_pools.contains(&pool.name) { Ok(()) } else { Err(Rejection::IssuerUnknown) }
+    }
+
+    /// The rules about what the caller was granted: evaluated on verified claims only.
+    pub(crate) fn check_grants(&self, identity: &Identity) -> Result<(), Rejection> {
+        if !self.scopes_any.is_empty() && !identity.scopes().any(|scope| contains(&self.scopes_any, scope)) {
+            return Err(Rejection::ScopeMissing);
+        }
+        if !self.groups_any.is_empty() && !identity.groups().any(|group| contains(&self.groups_any, group)) {
+            return Err(Rejection::GroupMissing);
+        }
+        Ok(())
+    }
+}
+
+fn contains(allowed: &[Box<str>], found: &str) -> bool {
+    allowed.iter().any(|one| **one == *found)
+}
