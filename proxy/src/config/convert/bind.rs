@@ -1,0 +1,46 @@
+//! `listeners` and `admin`: the addresses that are bound.
+
+use std::{collections::HashMap, net::SocketAddr};
+
+use crate::config::{
+    file::{AdminSection, ListenerSection, Scalar},
+    finding::At,
+    model::{AdminConfig, ListenerConfig},
+    rule::BrokenRule,
+};
+
+/// The addresses that are bound so far, and the keys that have them.
+#[derive(Default)]
+pub(super) struct Bound(HashMap<SocketAddr, String>);
+
+impl Bound {
+    /// An address that nothing else binds. Port 0 is a port of its own each time.
+    fn address(&mut self, text: &str, at: &At<'_>) -> Option<SocketAddr> {
+        let address = super::address(text, at)?;
+        if address.port() == 0 {
+            return Some(address);
+        }
+        match self.0.insert(address, at.to_string()) {
+            Some(other) => at.refuse(BrokenRule::AddressTaken { address, other }),
+            None => Some(address),
+        }
+    }
+}
+
+pub(super) fn listeners(sections: Vec<ListenerSection>, bound: &mut Bound, at: &At<'_>) -> Vec<ListenerConfig> {
+    if sections.is_empty() {
+        at.report(BrokenRule::Empty);
+    }
+    let listener = |(index, section)| {
+        let ListenerSection { address: Scalar(address) } = section;
+        let address = bound.address(&address, &at.item(index).field("address"))?;
+        Some(ListenerConfig { address })
+    };
+    sections.into_iter().enumerate().filter_map(listener).collect()
+}
+
+pub(super) fn admin(section: AdminSection, bound: &mut Bound, at: &At<'_>) -> Option<AdminConfig> {
+    let AdminSection { address: Scalar(address) } = section;
+    let address = bound.address(&address, &at.field("address"))?;
+    Some(AdminConfig { address })
+}

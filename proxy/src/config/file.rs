@@ -1,0 +1,342 @@
+//! The configuration as written: one struct for each mapping of the file, one field for each key, defaults next to them.
+//!
+//! - An unknown key is refused where it stands, with the keys that are allowed there.
+//! - A section has the shape that the file must have and nothing more: text that means something (an address, a path, a
+//!   name) is still text. What it must obey, and what each key means, is in `convert` and `model`.
+//! - A key that may be left out has its default here. It is optional in the struct only where "not said" differs from
+//!   every value.
+
+mod scalar;
+
+use std::fmt;
+
+use cognigate_auth::{policy::TokenUseRule, pool::JwksPolicy};
+use serde::{
+    Deserialize, Deserializer,
+    de::{Error, MapAccess, Unexpected, Visitor, value::MapAccessDeserializer},
+};
+
+pub(super) use scalar::{ByteSize, Period, Scalar};
+
+use super::model::{Balance, Profile};
+
+/// A file.
+#[derive(Default, Deserialize)]
+#[serde(default, deny_unknown_fields, expecting = "a mapping")]
+pub(super) struct ConfigSection {
+    pub(super) listeners: Vec<ListenerSection>,
+    pub(super) admin: AdminSection,
+    pub(super) user_pools: Named<UserPoolSection>,
+    pub(super) upstreams: Named<UpstreamSection>,
+    pub(super) routes: Vec<RouteSection>,
+    pub(super) token: TokenSection,
+    pub(super) identity: IdentitySection,
+    pub(super) token_cache: TokenCacheSection,
+    pub(super) responses: ResponsesSection,
+    pub(super) server: ServerSection,
+}
+
+/// `listeners[]`
+#[derive(Deserialize)]
+#[serde(deny_unknown_fields, expecting = "a mapping")]
+pub(super) struct ListenerSection {
+    pub(super) address: Scalar<String>,
+}
+
+/// `admin`
+#[derive(Deserialize)]
+#[serde(default, deny_unknown_fields, expecting = "a mapping")]
+pub(super) struct AdminSection {
+    pub(super) address: Scalar<String>,
+}
+
+impl Default for AdminSection {
+    fn default() -> Self {
+        Self { address: Scalar("127.0.0.1:9090".to_owned()) }
+    }
+}
+
+/// `user_pools.NAME`
+#[derive(Deserialize)]
+#[serde(deny_unknown_fields, expecting = "a mapping")]
+pub(super) struct UserPoolSection {
+    pub(super) id: Option<Scalar<String>>,
+    pub(super) client_ids: Option<Vec<Scalar<String>>>,
+    #[serde(default)]
+    pub(super) any_client: Scalar<bool>,
+    pub(super) issuer: Option<Scalar<String>>,
+    pub(super) jwks_uri: Option<Scalar<String>>,
+    #[serde(default)]
+    pub(super) clock_skew: Scalar<Period>,
+    #[serde(default)]
+    pub(super) jwks: JwksSection,
+}
+
+/// `user_pools.NAME.jwks`
+#[derive(Clone, Copy, Deserialize)]
+#[serde(default, deny_unknown_fields, expecting = "a mapping")]
+pub(super) struct JwksSection {
+    pub(super) refresh: Scalar<Period>,
+    pub(super) max_stale: Scalar<Period>,
+    pub(super) timeout: Scalar<Period>,
+}
+
+impl Default for JwksSection {
+    fn default() -> Self {
+        let JwksPolicy { refresh, max_stale, timeout } = JwksPolicy::default();
+        Self {
+            refresh: Scalar(Period(refresh)),
+            max_stale: Scalar(Period(max_stale)),
+            timeout: Scalar(Period(timeout)),
+        }
+    }
+}
+
+/// `upstreams.NAME`
+#[derive(Deserialize)]
+#[serde(deny_unknown_fields, expecting = "a mapping")]
+pub(super) struct UpstreamSection {
+    pub(super) endpoints: Vec<EndpointSection>,
+    #[serde(default = "round_robin")]
+    pub(super) balance: Scalar<Balance>,
+    #[serde(default)]
+    pub(super) timeouts: TimeoutsSection,
+}
+
+const fn round_robin() -> Scalar<Balance> {
+    Scalar(Balance::RoundRobin)
+}
+
+/// `upstreams.NAME.endpoints[]`: an address alone, or a mapping.
+pub(super) struct EndpointSection {
+    pub(super) address: Scalar<String>,
+    pub(super) weight: Scalar<u64>,
+    /// Whether the address is below a key of its own: errors name the key that the file has.
+    pub(super) is_mapping: bool,
+}
+
+/// `upstreams.NAME.timeouts`
+#[derive(Clone, Copy, Deserialize)]
+#[serde(default, deny_unknown_fields, expecting = "a mapping")]
+pub(super) struct TimeoutsSection {
+    pub(super) connect: Scalar<Period>,
+    pub(super) read: Scalar<Period>,
+    pub(super) write: Scalar<Period>,
+    pub(super) idle: Scalar<Period>,
+}
+
+impl Default for TimeoutsSection {
+    fn default() -> Self {
+        Self {
+            connect: Scalar(Period::seconds(1)),
+            read: Scalar(Period::seconds(30)),
+            write: Scalar(Period::seconds(30)),
+            idle: Scalar(Period::seconds(60)),
+        }
+    }
+}
+
+/// `routes[]`
+#[derive(Deserialize)]
+#[serde(deny_unknown_fields, expecting = "a mapping")]
+pub(super) struct RouteSection {
+    pub(super) name: Option<Scalar<String>>,
+    #[serde(rename = "match")]
+    pub(super) matches: MatchSection,
+    pub(super) auth: Option<AuthSection>,
+    pub(super) upstream: Scalar<String>,
+    pub(super) rewrite: Option<Scalar<String>>,
+}
+
+/// `routes[].match`
+#[derive(Deserialize)]
+#[serde(deny_unknown_fields, expecting = "a mapping")]
+pub(super) struct MatchSection {
+    pub(super) host: Option<Scalar<String>>,
+    pub(super) path: Scalar<String>,
+    pub(super) methods: Option<Vec<Scalar<String>>>,
+}
+
+/// `routes[].auth`: `none`, or a mapping.
+pub(super) enum AuthSection {
+    Open,
+    Required(RequiredSection),
+}
+
+/// `routes[].auth` where it asks for a token.
+#[derive(Deserialize)]
+#[serde(deny_unknown_fields)]
+pub(super) struct RequiredSection {
+    pub(super) user_pools: Vec<Scalar<String>>,
+    pub(super) token: Option<Scalar<TokenUseRule>>,
+    pub(super) scopes_any: Option<Vec<Scalar<String>>>,
+    pub(super) groups_any: Option<Vec<Scalar<String>>>,
+}
+
+/// `token`
+#[derive(Deserialize)]
+#[serde(default, deny_unknown_fields, expecting = "a mapping")]
+pub(super) struct TokenSection {
+    pub(super) sources: Vec<TokenSourceSection>,
+    pub(super) forward: Scalar<bool>,
+}
+
+impl Default for TokenSection {
+    fn default() -> Self {
+        let authorization = TokenSourceSection { header: Some(Scalar("authorization".to_owned())), cookie: None };
+        Self { sources: vec![authorization], forward: Scalar(true) }
+    }
+}
+
+/// `token.sources[]`: one of the keys.
+#[derive(Deserialize)]
+#[serde(deny_unknown_fields, expecting = "a mapping")]
+pub(super) struct TokenSourceSection {
+    pub(super) header: Option<Scalar<String>>,
+    pub(super) cookie: Option<Scalar<String>>,
+}
+
+/// `identity`
+#[derive(Default, Deserialize)]
+#[serde(default, deny_unknown_fields, expecting = "a mapping")]
+pub(super) struct IdentitySection {
+    pub(super) headers: Named<Scalar<String>>,
+}
+
+/// `token_cache`
+#[derive(Clone, Copy, Deserialize)]
+#[serde(default, deny_unknown_fields, expecting = "a mapping")]
+pub(super) struct TokenCacheSection {
+    pub(super) max_bytes: Scalar<ByteSize>,
+}
+
+impl Default for TokenCacheSection {
+    fn default() -> Self {
+        Self { max_bytes: Scalar(ByteSize::mebibytes(64)) }
+    }
+}
+
+/// `responses`
+#[derive(Deserialize)]
+#[serde(default, deny_unknown_fields, expecting = "a mapping")]
+pub(super) struct ResponsesSection {
+    pub(super) profile: Scalar<Profile>,
+}
+
+impl Default for ResponsesSection {
+    fn default() -> Self {
+        Self { profile: Scalar(Profile::Rfc6750) }
+    }
+}
+
+/// `server`
+#[derive(Clone, Copy, Deserialize)]
+#[serde(default, deny_unknown_fields, expecting = "a mapping")]
+pub(super) struct ServerSection {
+    pub(super) threads: Scalar<u64>,
+    pub(super) shutdown_grace: Scalar<Period>,
+}
+
+impl Default for ServerSection {
+    fn default() -> Self {
+        Self { threads: Scalar(0), shutdown_grace: Scalar(Period::seconds(30)) }
+    }
+}
+
+/// A mapping whose keys are names, in the order of the file. That none is there twice was checked before.
+pub(super) struct Named<T>(pub(super) Vec<(String, T)>);
+
+impl<T> Default for Named<T> {
+    fn default() -> Self {
+        Self(Vec::new())
+    }
+}
+
+impl<'de, T: Deserialize<'de>> Deserialize<'de> for Named<T> {
+    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
+        deserializer.deserialize_map(NamedVisitor(Self::default()))
+    }
+}
+
+struct NamedVisitor<T>(Named<T>);
+
+impl<'de, T: Deserialize<'de>> Visitor<'de> for NamedVisitor<T> {
+    type Value = Named<T>;
+
+    fn expecting(&self, out: &mut fmt::Formatter<'_>) -> fmt::Result {
+        out.write_str("a mapping")
+    }
+
+    fn visit_map<A: MapAccess<'de>>(self, mut entries: A) -> Result<Named<T>, A::Error> {
+        let Self(Named(mut named)) = self;
+        while let Some(entry) = entries.next_entry()? {
+            named.push(entry);
+        }
+        Ok(Named(named))
+    }
+}
+
+impl<'de> Deserialize<'de> for EndpointSection {
+    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
+        deserializer.deserialize_any(EndpointVisitor)
+    }
+}
+
+struct EndpointVisitor;
+
+/// An endpoint that has keys of its own.
+#[derive(Deserialize)]
+#[serde(deny_unknown_fields)]
+struct EndpointMapping {
+    address: Scalar<String>,
+    #[serde(default = "weight_one")]
+    weight: Scalar<u64>,
+}
+
+const fn weight_one() -> Scalar<u64> {
+    Scalar(1)
+}
+
+impl<'de> Visitor<'de> for EndpointVisitor {
+    type Value = EndpointSection;
+
+    fn expecting(&self, out: &mut fmt::Formatter<'_>) -> fmt::Result {
+        out.write_str("an address, or a mapping with `address` and `weight`")
+    }
+
+    fn visit_str<E: Error>(self, address: &str) -> Result<EndpointSection, E> {
+        Ok(EndpointSection { address: Scalar(address.to_owned()), weight: weight_one(), is_mapping: false })
+    }
+
+    fn visit_map<A: MapAccess<'de>>(self, entries: A) -> Result<EndpointSection, A::Error> {
+        let EndpointMapping { address, weight } = Deserialize::deserialize(MapAccessDeserializer::new(entries))?;
+        Ok(EndpointSection { address, weight, is_mapping: true })
+    }
+}
+
+impl<'de> Deserialize<'de> for AuthSection {
+    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
+        deserializer.deserialize_any(AuthVisitor)
+    }
+}
+
+struct AuthVisitor;
+
+impl<'de> Visitor<'de> for AuthVisitor {
+    type Value = AuthSection;
+
+    fn expecting(&self, out: &mut fmt::Formatter<'_>) -> fmt::Result {
+        out.write_str("`none`, or a mapping with `user_pools`")
+    }
+
+    fn visit_str<E: Error>(self, text: &str) -> Result<AuthSection, E> {
+        match text {
+            "none" => Ok(AuthSection::Open),
+            _ => Err(E::invalid_value(Unexpected::Str(text), &self)),
+        }
+    }
+
+    fn visit_map<A: MapAccess<'de>>(self, entries: A) -> Result<AuthSection, A::Error> {
+        Deserialize::deserialize(MapAccessDeserializer::new(entries)).map(AuthSection::Required)
+    }
+}

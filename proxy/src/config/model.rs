@@ -1,0 +1,164 @@
+//! The configuration, usable: every value checked, every name resolved, every default filled in.
+//!
+//! Plain data. What a key means is said here; how it is written is in `file`, what it must obey in `convert`.
+
+use std::{net::SocketAddr, num::NonZeroUsize, time::Duration};
+
+use cognigate_auth::{policy::Policy, pool::UserPool, token::TokenSources};
+use http::HeaderName;
+
+use super::pattern::{Rewrite, RouteMatch};
+
+/// A whole configuration that was checked.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Config {
+    /// `listeners`: where requests arrive. At least one, no address twice.
+    pub listeners: Vec<ListenerConfig>,
+    /// `admin`: where the proxy is watched.
+    pub admin: AdminConfig,
+    /// `user_pools`: whose tokens are accepted, in the order of the file. No name and no issuer twice. May be empty where
+    /// every route is open.
+    pub user_pools: Vec<UserPool>,
+    /// `upstreams`: where requests go, in the order of the file. [`RouteConfig::upstream`] counts in it.
+    pub upstreams: Vec<UpstreamConfig>,
+    /// `routes`: what is served. At least one, no two that match the same requests, no label twice.
+    pub routes: Vec<RouteConfig>,
+    /// `token`: where a request carries its token.
+    pub token: TokenConfig,
+    /// `identity`: what the upstream learns about the caller.
+    pub identity: IdentityConfig,
+    /// `token_cache`: what the verified tokens may occupy.
+    pub token_cache: TokenCacheConfig,
+    /// `responses`: how a refusal looks.
+    pub responses: ResponsesConfig,
+    /// `server`: the process.
+    pub server: ServerConfig,
+}
+
+/// One of `listeners`.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct ListenerConfig {
+    /// `address`: an IP address and a port. Port 0: one that the kernel chooses. No default.
+    pub address: SocketAddr,
+}
+
+/// `admin`.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct AdminConfig {
+    /// `address`: an IP address and a port, none of the listeners'. Port 0: one that the kernel chooses. Default
+    /// `127.0.0.1:9090`.
+    pub address: SocketAddr,
+}
+
+/// One of `upstreams`.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct UpstreamConfig {
+    /// The name that routes call it by: 1 to 64 letters, digits, `.`, `_` and `-`.
+    pub name: Box<str>,
+    /// `endpoints`: the servers behind it. At least one, no address twice, not all with weight 0.
+    pub endpoints: Vec<EndpointConfig>,
+    /// `balance`: how a request chooses its endpoint. Default `round_robin`.
+    pub balance: Balance,
+    /// `timeouts`: how long an endpoint may take.
+    pub timeouts: TimeoutsConfig,
+}
+
+/// One of an upstream's `endpoints`.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct EndpointConfig {
+    /// `address`: an IP address and a port from 1. Names are not resolved. No default.
+    pub address: SocketAddr,
+    /// `weight`: its share of the requests, next to the other weights. 0 to 256, default 1; with 0 it gets none.
+    pub weight: u32,
+}
+
+/// How a request chooses its endpoint.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Balance {
+    /// `round_robin`: one after the other, by weight.
+    RoundRobin,
+}
+
+/// `timeouts` of an upstream. Each from 1 millisecond to 24 hours.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct TimeoutsConfig {
+    /// `connect`: for the connection to be made. Default 1 second.
+    pub connect: Duration,
+    /// `read`: between two reads of the response. Default 30 seconds.
+    pub read: Duration,
+    /// `write`: for each write of the request. Default 30 seconds.
+    pub write: Duration,
+    /// `idle`: for which an unused connection is kept. Default 60 seconds.
+    pub idle: Duration,
+}
+
+/// One of `routes`.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct RouteConfig {
+    /// `name`: what metrics and logs call it. 1 to 128 characters, none of them a control character, not `none`. Default
+    /// `METHODS host path`: `GET,POST api.example.com /items/{proxy+}`, with `*` for any method and nothing for any host.
+    pub label: Box<str>,
+    /// `match`: its requests. `host` and `methods`: any, where they are left out; `path` has no default.
+    pub matches: RouteMatch,
+    /// `auth`: what it asks of a caller; nothing where the file says `none`. No default: it is always said.
+    pub auth: Option<Policy>,
+    /// `upstream`: where its requests go, as an index into [`Config::upstreams`]. No default.
+    pub upstream: usize,
+    /// `rewrite`: the path that the upstream sees. Default: the path as it came.
+    pub rewrite: Option<Rewrite>,
+}
+
+/// `token`.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct TokenConfig {
+    /// `sources`: the headers and cookies that may carry it. At least one, none twice. Default the `authorization` header.
+    pub sources: TokenSources,
+    /// `forward`: whether the upstream sees it. Default true.
+    pub forward: bool,
+}
+
+/// `identity`.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct IdentityConfig {
+    /// `headers`: the request headers that are set from claims, in the order of the file. Default none.
+    pub headers: Vec<IdentityHeader>,
+}
+
+/// A request header that says something verified about the caller.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct IdentityHeader {
+    /// Its name. Not one that steers the connection or that carries a credential; no two alike once `_` reads as `-`.
+    pub name: HeaderName,
+    /// The claim that is its value: `sub`, `cognito:groups`. Not empty.
+    pub claim: Box<str>,
+}
+
+/// `token_cache`.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct TokenCacheConfig {
+    /// `max_bytes`: the most that verified tokens may occupy, in bytes. Default 64 MiB; from 64 KiB to 64 GiB, or 0: off.
+    pub max_bytes: usize,
+}
+
+/// `responses`.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct ResponsesConfig {
+    /// `profile`: whose refusals look like ours. Default `rfc6750`.
+    pub profile: Profile,
+}
+
+/// Whose refusals look like ours.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Profile {
+    /// `rfc6750`: as RFC 6750 section 3 has them.
+    Rfc6750,
+}
+
+/// `server`.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct ServerConfig {
+    /// `threads`: how many serve requests. At most 1024; nothing, where the file says 0 or does not say: one a core.
+    pub threads: Option<NonZeroUsize>,
+    /// `shutdown_grace`: how long requests may go on after a stop was asked for. Default 30 seconds, at most 1 hour.
+    pub shutdown_grace: Duration,
+}

@@ -1,0 +1,185 @@
+//! The rules that a configuration can break: one variant a rule, its message next to it.
+//!
+//! A message says what was found and what is allowed; the key that it is about is printed before it. Text from the file
+//! is quoted.
+
+use std::net::SocketAddr;
+
+use cognigate_auth::pool::{InvalidEndpoint, InvalidPoolId};
+use thiserror::Error;
+
+use super::pattern::{InvalidHost, InvalidMethods, InvalidPathPattern, InvalidRewrite};
+
+/// A rule that a value breaks.
+#[derive(Clone, Debug, PartialEq, Eq, Error)]
+pub enum BrokenRule {
+    /// Not an IP address with a port.
+    #[error(
+        "{0:?} is not an address: an IP address and a port are needed, as in 10.0.0.11:8080 or [fd00::11]:8080 (host \
+         names are not resolved)"
+    )]
+    Address(String),
+    /// A socket that something else in the file already binds.
+    #[error("{address} is the address of {other} too: each needs its own")]
+    AddressTaken {
+        /// The address.
+        address: SocketAddr,
+        /// The key that has it already.
+        other: String,
+    },
+    /// A route that does not say what it asks of a caller.
+    #[error("missing: name the `user_pools` whose tokens it takes, or write `auth: none` for an open route")]
+    AuthMissing,
+    /// A cache too small to hold anything, or larger than any machine has use for.
+    #[error("{found} is not a size for the cache: 0 (off), or from {least} to {most}")]
+    CacheSize {
+        /// The size, as it may be written.
+        found: String,
+        /// The least but 0 that is allowed.
+        least: String,
+        /// The most that is allowed.
+        most: String,
+    },
+    /// A claim without a name.
+    #[error("\"\" is not the name of a claim, such as sub or cognito:groups")]
+    Claim,
+    /// A pool that admits some clients and also all.
+    #[error("`client_ids` and `any_client: true` exclude each other: list the app clients, or admit all of them")]
+    ClientsContradict,
+    /// A pool that does not say whose tokens it takes.
+    #[error("neither `client_ids` nor `any_client: true`: list the app clients that may call, or admit all of them")]
+    ClientsMissing,
+    /// Not the name of a cookie (RFC 6265 section 4.1.1).
+    #[error("{0:?} is not a cookie name: letters, digits and !#$%&'*+-.^_`|~ are allowed")]
+    CookieName(String),
+    /// One thing twice in a list.
+    #[error("{0} is listed twice")]
+    Duplicate(String),
+    /// A list with nothing in it.
+    #[error("none is given: at least one is needed")]
+    Empty,
+    /// A list that asks for nothing.
+    #[error("none is given: list at least one, or leave the key out to ask for none")]
+    EmptyDemand,
+    /// Not an address that keys may be trusted from.
+    #[error(transparent)]
+    Endpoint(#[from] InvalidEndpoint),
+    /// Not the name of a header field (RFC 9110 section 5.1).
+    #[error("{0:?} is not a header name: letters, digits and !#$%&'*+-.^_`|~ are allowed")]
+    HeaderName(String),
+    /// A header that would carry the token and a claim.
+    #[error("{0:?} is where the token is read from (`token.sources`): a claim needs a header of its own")]
+    HeaderOfToken(String),
+    /// A header that the configuration may not set or read a token from.
+    #[error("{0:?} is not allowed: it frames the request, steers the connection or carries credentials")]
+    HeaderReserved(String),
+    /// Two headers that servers take for one.
+    #[error("{one:?} and {other:?} are one header: case does not count, and many servers read `_` as `-`")]
+    HeaderTwins {
+        /// The header.
+        one: String,
+        /// The one before it.
+        other: String,
+    },
+    /// Not a host.
+    #[error(transparent)]
+    Host(#[from] InvalidHost),
+    /// A pool whose keys would die before they are fetched again.
+    #[error("{max_stale} is less than `refresh` ({refresh}): keys would be too old before they are fetched again")]
+    KeysOutlived {
+        /// `max_stale`, as it may be written.
+        max_stale: String,
+        /// `refresh`, as it may be written.
+        refresh: String,
+    },
+    /// Not a name for a route.
+    #[error("{0:?} is not a name for a route: 1 to 128 characters, no control characters, and not \"none\"")]
+    Label(String),
+    /// Two routes that metrics and logs could not tell apart.
+    #[error("{label:?} is what {other} is called too: give one of them another `name`")]
+    LabelTaken {
+        /// What both are called.
+        label: Box<str>,
+        /// The key of the other route.
+        other: String,
+    },
+    /// Not methods.
+    #[error(transparent)]
+    Methods(#[from] InvalidMethods),
+    /// Not a name for a user pool or an upstream.
+    #[error("{0:?} is not a name: 1 to 64 letters, digits, `.`, `_` and `-` are allowed")]
+    Name(String),
+    /// Not a path pattern.
+    #[error(transparent)]
+    Path(#[from] InvalidPathPattern),
+    /// Not a user pool id.
+    #[error(transparent)]
+    PoolId(#[from] InvalidPoolId),
+    /// A pool that does not say whose tokens it is about.
+    #[error("neither `id` nor `issuer`: give the pool's id, or for an emulator the `iss` of its tokens")]
+    PoolIdMissing,
+    /// Port 0, where a port is connected to.
+    #[error("{0} has port 0: a port from 1 to 65535 is needed")]
+    PortZero(SocketAddr),
+    /// Not a rewrite of the route's path.
+    #[error(transparent)]
+    Rewrite(#[from] InvalidRewrite),
+    /// Two routes for one request, and neither more specific.
+    #[error("{label} matches the same requests as {other} ({other_label}): change the path, host or methods of one")]
+    RoutesConflict {
+        /// What the route is called.
+        label: Box<str>,
+        /// The key of the other route.
+        other: String,
+        /// What the other route is called.
+        other_label: Box<str>,
+    },
+    /// Two pools for one token.
+    #[error("has the same issuer as {other} ({issuer}): a token belongs to one pool")]
+    SameIssuer {
+        /// The key of the other pool.
+        other: String,
+        /// The issuer.
+        issuer: String,
+    },
+    /// Scopes asked of tokens that have none.
+    #[error(
+        "`token: id` takes ID tokens only, and an ID token has no scopes: write `token: access`, or use `groups_any`"
+    )]
+    ScopesOfIdToken,
+    /// A place for the token that is none, or two.
+    #[error("exactly one of `header` and `cookie` is needed")]
+    TokenSource,
+    /// A quantity below its limit.
+    #[error("{found} is too little: at least {least}")]
+    TooLittle {
+        /// The quantity, as it may be written.
+        found: String,
+        /// The least that is allowed.
+        least: String,
+    },
+    /// A quantity above its limit.
+    #[error("{found} is too much: at most {most}")]
+    TooMuch {
+        /// The quantity, as it may be written.
+        found: String,
+        /// The most that is allowed.
+        most: String,
+    },
+    /// A name that nothing has.
+    #[error("no {kind} is called {name:?} ({known})")]
+    UnknownName {
+        /// What should have the name: `upstream`, `user pool`.
+        kind: &'static str,
+        /// The name.
+        name: String,
+        /// The names that there are: `known: items, orders`.
+        known: String,
+    },
+    /// An upstream without an endpoint that gets requests.
+    #[error("every weight is 0, so no endpoint gets a request: at least one needs a weight from 1 to 256")]
+    WeightsAllZero,
+    /// Not a client id, scope or group.
+    #[error("{0:?} is not allowed: at least one character, none of them white space or a control character")]
+    Word(String),
+}
