@@ -1,0 +1,37 @@
+//! `cognigate run`: serves.
+
+use std::{
+    io::{self, Write},
+    path::Path,
+};
+
+use super::{EXIT_BAD_CONFIG, EXIT_FAILURE, report, stop_signals};
+use crate::{
+    app::{self, App, StartError},
+    config::{self, model::Config},
+};
+
+/// Serves the configuration of a file until the process is asked to stop. Says with what status to exit.
+#[must_use]
+pub fn run(file: &Path) -> u8 {
+    let config = match config::load(file) {
+        Ok(config) => config,
+        Err(errors) => {
+            // There is nobody to tell if standard error is gone.
+            let _ = writeln!(io::stderr(), "{errors}");
+            return EXIT_BAD_CONFIG;
+        }
+    };
+    match app::on_threads(config.server, serve(&config)) {
+        Ok(()) => 0,
+        Err(error) => {
+            report(&error);
+            EXIT_FAILURE
+        }
+    }
+}
+
+async fn serve(config: &Config) -> Result<(), StartError> {
+    App::bind(config)?.serve(stop_signals()?).await;
+    Ok(())
+}

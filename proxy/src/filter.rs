@@ -1,0 +1,6 @@
+//! What happens to a request before it goes to an upstream: one rule a file, in the order of the request path.
+
+pub mod auth;
+pub mod hygiene;
+pub mod identity;
+pub mod rewrite;

@@ -1,0 +1,147 @@
+//! Hot path: no lock, no I/O, no info log.
+//!
+//! Refuses requests that two readers could understand differently: what is decided on must be what the upstream reads.
+//!
+//! - the target is a path without tricks ([`crate::route::path`])
+//! - exactly one `Host`, and not an empty one (RFC 9112 section 3.2)
+//! - one `Authorization` at most, on open routes too: nobody knows which of two an upstream believes
+//! - one `Content-Length` at most, and no transfer coding but `chunked` (RFC 9112 section 6): where a body ends must not be
+//!   a matter of opinion
+
+use cognigate_auth::token::AmbiguousToken;
+use http::{
+    HeaderName,
+    header::{AUTHORIZATION, CONTENT_LENGTH, HOST, TRANSFER_ENCODING},
+};
+use pingora_http::RequestHeader;
+use thiserror::Error;
+
+use crate::route::path::{self, PathFault, RequestPath};
+
+/// What makes a request ambiguous.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Error)]
+pub enum Fault {
+    /// It is unclear where the body ends.
+    #[error("ambiguous framing")]
+    Framing,
+    /// No host, an empty one, or several.
+    #[error("no single host")]
+    Host,
+    /// The path could be read as another one.
+    #[error("ambiguous path")]
+    Path(#[from] PathFault),
+    /// It is unclear who calls.
+    #[error("ambiguous credentials")]
+    Token(#[from] AmbiguousToken),
+}
+
+impl Fault {
+    /// The words of [`reason`](Self::reason).
+    pub const REASONS: [&str; 4] = ["framing_ambiguous", "host_ambiguous", "path_ambiguous", "token_ambiguous"];
+
+    /// The stable word for this fault.
+    #[must_use]
+    pub const fn reason(self) -> &'static str {
+        match self {
+            Self::Framing => "framing_ambiguous",
+            Self::Host => "host_ambiguous",
+            Self::Path(fault) => fault.reason(),
+            Self::Token(_) => "token_ambiguous",
+        }
+    }
+
+    /// Whether the connection cannot be used any more, because nobody knows where the next request begins.
+    #[must_use]
+    pub const fn closes_connection(self) -> bool {
+        match self {
+            Self::Framing => true,
+            Self::Host | Self::Path(_) | Self::Token(_) => false,
+        }
+    }
+}
+
+/// Where a request wants to go, free of ambiguity.
+#[derive(Clone, Copy, Debug)]
+pub struct Target<'r> {
+    /// The host as the client wrote it, a port included.
+    pub host: &'r str,
+    /// The path.
+    pub path: RequestPath<'r>,
+}
+
+/// Checks a request's head.
+///
+/// # Errors
+///
+/// The first [`Fault`].
+pub fn check(request: &RequestHeader) -> Result<Target<'_>, Fault> {
+    check_framing(request)?;
+    if is_repeated(request, &AUTHORIZATION) {
+        return Err(Fault::Token(AmbiguousToken));
+    }
+    let host = host(request).ok_or(Fault::Host)?;
+    let path = path::check(request.raw_path())?;
+    Ok(Target { host, path })
+}
+
+fn check_framing(request: &RequestHeader) -> Result<(), Fault> {
+    let mut codings = request.headers.get_all(TRANSFER_ENCODING).iter();
+    let is_chunked_at_most = match (codings.next(), codings.next()) {
+        (None, _) => true,
+        (Some(coding), None) => coding.as_bytes().eq_ignore_ascii_case(b"chunked"),
+        (Some(_), Some(_)) => false,
+    };
+    if is_chunked_at_most && !is_repeated(request, &CONTENT_LENGTH) { Ok(()) } else { Err(Fault::Framing) }
+}
+
+fn is_repeated(request: &RequestHeader, name: &HeaderName) -> bool {
+    request.headers.get_all(name).iter().nth(1).is_some()
+}
+
+/// The host of an HTTP/2 request is its authority, of an HTTP/1 request its `Host` field.
+fn host(request: &RequestHeader) -> Option<&str> {
+    let mut fields = request.headers.get_all(HOST).iter();
+    let host = match (fields.next(), fields.next()) {
+        (Some(_), Some(_)) => return None,
+        (Some(field), None) => field.to_str().ok()?,
+        (None, _) => request.uri.authority()?.as_str(),
+    };
+    (!host.is_empty()).then_some(host)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn request(target: &str, fields: &[(&'static str, &'static str)]) -> RequestHeader {
+        let mut request = RequestHeader::build("GET", target.as_bytes(), None).unwrap();
+        for (name, value) in fields {
+            request.append_header(*name, *value).unwrap();
+        }
+        request
+    }
+
+    #[test]
+    fn what_two_readers_could_understand_differently_is_refused() {
+        for (target, fields, fault) in [
+            ("/", vec![], Some("host_ambiguous")),
+            ("/", vec![("host", "")], Some("host_ambiguous")),
+            ("/", vec![("host", "a"), ("host", "a")], Some("host_ambiguous")),
+            ("/a/../b", vec![("host", "a")], Some("path_ambiguous")),
+            ("http://a/b", vec![("host", "a")], Some("path_ambiguous")),
+            ("*", vec![("host", "a")], Some("path_ambiguous")),
+            ("/", vec![("host", "a"), ("content-length", "1"), ("content-length", "1")], Some("framing_ambiguous")),
+            ("/", vec![("host", "a"), ("transfer-encoding", "gzip, chunked")], Some("framing_ambiguous")),
+            (
+                "/",
+                vec![("host", "a"), ("transfer-encoding", "gzip"), ("transfer-encoding", "chunked")],
+                Some("framing_ambiguous"),
+            ),
+            ("/", vec![("host", "a"), ("transfer-encoding", "Chunked")], None),
+            ("/", vec![("host", "a"), ("authorization", "a"), ("authorization", "a")], Some("token_ambiguous")),
+            ("/a?b=../c", vec![("host", "a:80"), ("content-length", "1")], None),
+        ] {
+            assert_eq!(check(&request(target, &fields)).err().map(Fault::reason), fault, "{target} {fields:?}");
+        }
+    }
+}

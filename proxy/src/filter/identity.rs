@@ -1,0 +1,145 @@
+//! Hot path: no lock, no I/O, no info log.
+//!
+//! What the upstream learns about the caller: only what was verified.
+//!
+//! A header of the client's that reads like one of ours to any upstream is removed, on open routes too. Gateways such as CGI
+//! and WSGI read `_` and `-` as the same letter, so names are compared that way. Runs on the request as it goes out, after
+//! the hop-by-hop fields were removed, so that `Connection: x-cognito-sub` cannot remove what is set here.
+
+use cognigate_auth::{
+    cache::VerifiedToken,
+    identity::ForwardedClaims,
+    token::{self, TokenSource, TokenSources},
+};
+use http::{HeaderName, HeaderValue, header::COOKIE};
+use pingora_core::Result;
+use pingora_http::RequestHeader;
+
+use crate::config::model::IdentityConfig;
+
+/// The headers that carry verified claims, in the order of their claims.
+#[derive(Debug)]
+pub struct IdentityHeaders(Box<[HeaderName]>);
+
+impl IdentityHeaders {
+    /// The headers, and the claims that the authorizer is to read for them.
+    #[must_use]
+    pub fn new(config: &IdentityConfig) -> (Self, ForwardedClaims) {
+        let IdentityConfig { headers } = config;
+        let names = headers.iter().map(|header| header.name.clone()).collect();
+        let claims: Box<[_]> = headers.iter().map(|header| header.claim.clone()).collect();
+        (Self(names), ForwardedClaims::new(claims))
+    }
+
+    /// Removes what the client forged and sets what is verified.
+    ///
+    /// # Errors
+    ///
+    /// Pingora's, if a header cannot be inserted.
+    pub fn apply(&self, request: &mut RequestHeader, token: Option<&VerifiedToken>) -> Result<()> {
+        self.strip(request);
+        let values = token.map_or(&[][..], |token| token.identity().forwarded());
+        for (name, value) in self.0.iter().zip(values) {
+            if let Some(value) = value {
+                request.insert_header(name.clone(), value.clone())?;
+            }
+        }
+        Ok(())
+    }
+
+    fn strip(&self, request: &mut RequestHeader) {
+        while let Some(forged) = request.headers.keys().find(|name| self.is_read_as_ours(name)).cloned() {
+            request.remove_header(&forged);
+        }
+    }
+
+    fn is_read_as_ours(&self, name: &HeaderName) -> bool {
+        self.0.iter().any(|ours| is_read_alike(ours.as_str(), name.as_str()))
+    }
+}
+
+/// Both are lower case, as header names are.
+fn is_read_alike(one: &str, other: &str) -> bool {
+    let dashed = |byte| if byte == b'_' { b'-' } else { byte };
+    one.len() == other.len() && one.bytes().map(dashed).eq(other.bytes().map(dashed))
+}
+
+/// Removes the token from everywhere it is read from, and nothing else: other cookies and credentials that are no token
+/// stay.
+///
+/// # Errors
+///
+/// Pingora's, if the remaining cookies cannot be inserted.
+pub fn hide_token(request: &mut RequestHeader, sources: &TokenSources) -> Result<()> {
+    for source in sources.iter() {
+        match source {
+            TokenSource::Header(name) => {
+                if request.headers.get(name).is_some_and(token::is_credential) {
+                    request.remove_header(name);
+                }
+            }
+            TokenSource::Cookie(_) => {}
+        }
+    }
+    let is_hidden = |name: &[u8]| {
+        sources.iter().any(|source| match source {
+            TokenSource::Cookie(cookie) => cookie.as_bytes() == name,
+            TokenSource::Header(_) => false,
+        })
+    };
+    hide_cookies(request, is_hidden)
+}
+
+fn hide_cookies(request: &mut RequestHeader, is_hidden: impl Fn(&[u8]) -> bool) -> Result<()> {
+    if !token::cookie_names(&request.headers).any(&is_hidden) {
+        return Ok(());
+    }
+    let fields = request.headers.get_all(COOKIE).iter();
+    let kept: Vec<HeaderValue> = fields.filter_map(|field| token::cookie_without(field, &is_hidden)).collect();
+    request.remove_header(&COOKIE);
+    for field in kept {
+        request.append_header(COOKIE, field)?;
+    }
+    Ok(())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn names_are_compared_as_upstreams_read_them() {
+        for (other, is_alike) in [
+            ("x-cognito-sub", true),
+            ("x_cognito_sub", true),
+            ("x-cognito_sub", true),
+            ("x-cognito-sub2", false),
+            ("x-cognitoxsub", false),
+        ] {
+            assert_eq!(is_read_alike("x-cognito-sub", other), is_alike, "{other}");
+        }
+    }
+
+    #[test]
+    fn hiding_the_token_hides_nothing_else() {
+        let sources = TokenSources::new([
+            TokenSource::Header(http::header::AUTHORIZATION),
+            TokenSource::Cookie("session".into()),
+        ]);
+        for (fields, left) in [
+            (vec![("authorization", "Bearer a.b.c"), ("cookie", "x=1; session=a.b.c")], vec![("cookie", "x=1")]),
+            (vec![("authorization", "Basic eA==")], vec![("authorization", "Basic eA==")]),
+            (vec![("cookie", "session=a.b.c")], vec![]),
+            (vec![("cookie", "x=1;y=2")], vec![("cookie", "x=1;y=2")]),
+        ] {
+            let mut request = RequestHeader::build("GET", b"/", None).unwrap();
+            for (name, value) in &fields {
+                request.append_header(*name, *value).unwrap();
+            }
+            hide_token(&mut request, &sources).unwrap();
+            let found: Vec<_> =
+                request.headers.iter().map(|(name, value)| (name.as_str(), value.to_str().unwrap())).collect();
+            assert_eq!(found, left, "{fields:?}");
+        }
+    }
+}

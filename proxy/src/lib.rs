@@ -1,0 +1,19 @@
+//! An edge proxy that verifies Amazon Cognito tokens in front of HTTP services.
+//!
+//! Configuration flows one way: a file becomes a [`config::Config`], which becomes a [`runtime::Runtime`], which
+//! [`service::EdgeService`] serves requests with. [`app`] is the only module that knows every part.
+
+pub mod admin;
+pub mod app;
+pub mod cli;
+pub mod config;
+pub mod context;
+pub mod drain;
+pub mod filter;
+pub mod listener;
+pub mod response;
+pub mod route;
+pub mod runtime;
+pub mod service;
+pub mod telemetry;
+pub mod upstream;

@@ -1,0 +1,177 @@
+//! The snapshot that requests are served with: routes, authorizer and upstreams that belong together.
+//!
+//! Built whole from a [`Config`], then published. A request keeps the one that it arrived under.
+
+use std::sync::Arc;
+
+use cognigate_auth::{
+    authorizer::{Authorizer, AuthorizerConfig},
+    clock::Clock,
+    metrics::AuthMetrics,
+    policy::Policy,
+    token::TokenSources,
+};
+use http::Method;
+use prometheus::IntCounter;
+
+use crate::{
+    config::{
+        model::{Config, RouteConfig},
+        pattern::Rewrite,
+    },
+    filter::{hygiene::Target, identity::IdentityHeaders},
+    response::Responder,
+    route::table::RouteTable,
+    telemetry::metrics::{DecisionMetrics, NO_ROUTE, ProxyMetrics, RequestMetrics},
+    upstream::pool::Pool,
+};
+
+/// What requests are served with.
+#[derive(Debug)]
+pub struct Runtime {
+    table: RouteTable,
+    routes: Box<[Route]>,
+    /// Decides on tokens.
+    pub authorizer: Authorizer,
+    /// Where tokens are read from.
+    pub token_sources: TokenSources,
+    /// Whether upstreams see the token.
+    pub forwards_token: bool,
+    /// What upstreams learn about the caller.
+    pub identity_headers: IdentityHeaders,
+    /// How requests are refused.
+    pub responder: Responder,
+    /// What is counted about requests that match no route.
+    pub unmatched: RequestMetrics,
+}
+
+/// What is done with the requests of a route.
+#[derive(Debug)]
+pub struct Route {
+    /// Who may use it.
+    pub access: Access,
+    /// Where its requests go.
+    pub upstream: Arc<Pool>,
+    /// What is counted about it.
+    pub requests: RequestMetrics,
+    /// The path that the upstream sees; nothing where it is the path as it came.
+    pub rewrite: Option<Rewrite>,
+}
+
+/// Who may use a route.
+#[derive(Debug)]
+pub enum Access {
+    /// Callers that meet a policy.
+    Guarded {
+        /// What is asked of them.
+        policy: Policy,
+        /// What was decided.
+        decisions: DecisionMetrics,
+    },
+    /// Everyone.
+    Open {
+        /// How many came.
+        decisions: IntCounter,
+    },
+}
+
+/// The configuration cannot be served although it was checked: a fault of ours.
+#[derive(Clone, Copy, Debug, thiserror::Error)]
+#[error("a route names an upstream that does not exist")]
+pub struct DanglingUpstream;
+
+/// What outlives a snapshot.
+#[derive(Clone, Debug)]
+pub struct Surroundings {
+    /// The time of day.
+    pub clock: Arc<dyn Clock>,
+    /// What the proxy counts.
+    pub metrics: ProxyMetrics,
+    /// What the authorizer counts.
+    pub auth_metrics: AuthMetrics,
+}
+
+impl Runtime {
+    /// Builds a snapshot.
+    ///
+    /// # Errors
+    ///
+    /// [`DanglingUpstream`].
+    pub fn build(config: &Config, surroundings: &Surroundings) -> Result<Self, DanglingUpstream> {
+        let Surroundings { clock, metrics, auth_metrics } = surroundings;
+        let pools: Vec<_> = config
+            .upstreams
+            .iter()
+            .map(|upstream| Arc::new(Pool::new(upstream, metrics.upstream(&upstream.name))))
+            .collect();
+        let routes: Result<_, _> = config.routes.iter().map(|route| Route::build(route, &pools, metrics)).collect();
+        let (identity_headers, forwarded_claims) = IdentityHeaders::new(&config.identity);
+        let authorizer = AuthorizerConfig {
+            user_pools: config.user_pools.clone(),
+            forwarded_claims,
+            cache_max_bytes: config.token_cache.max_bytes,
+        };
+        Ok(Self {
+            table: RouteTable::build(config.routes.iter().map(|route| &route.matches)),
+            routes: routes?,
+            authorizer: Authorizer::new(authorizer, Arc::clone(clock), auth_metrics.clone()),
+            token_sources: config.token.sources.clone(),
+            forwards_token: config.token.forward,
+            identity_headers,
+            responder: Responder::new(config.responses.profile),
+            unmatched: metrics.requests(NO_ROUTE),
+        })
+    }
+
+    /// The route of a request, as an index for [`route`](Self::route).
+    #[must_use]
+    pub fn find_route(&self, target: &Target<'_>, method: &Method) -> Option<usize> {
+        self.table.find(target.host, &target.path, method)
+    }
+
+    /// A route that [`find_route`](Self::find_route) found.
+    #[must_use]
+    pub fn route(&self, index: usize) -> Option<&Route> {
+        self.routes.get(index)
+    }
+
+    /// The pools that a route asks for and that cannot decide at this moment.
+    pub fn pools_missing_keys(&self) -> impl Iterator<Item = &str> {
+        self.authorizer.pools_without_keys().filter(|name| self.is_needed(name))
+    }
+
+    fn is_needed(&self, user_pool: &str) -> bool {
+        let mut policies = self.routes.iter().filter_map(Route::policy);
+        policies.any(|policy| policy.user_pools.iter().any(|name| **name == *user_pool))
+    }
+}
+
+impl Route {
+    fn build(config: &RouteConfig, pools: &[Arc<Pool>], metrics: &ProxyMetrics) -> Result<Self, DanglingUpstream> {
+        let RouteConfig { label, matches: _, auth, upstream, rewrite } = config;
+        Ok(Self {
+            access: Access::build(auth.as_ref(), label, metrics),
+            upstream: pools.get(*upstream).map(Arc::clone).ok_or(DanglingUpstream)?,
+            requests: metrics.requests(label),
+            rewrite: rewrite.clone(),
+        })
+    }
+
+    /// What it asks of a caller; nothing on an open route.
+    #[must_use]
+    pub const fn policy(&self) -> Option<&Policy> {
+        match &self.access {
+            Access::Guarded { policy, .. } => Some(policy),
+            Access::Open { .. } => None,
+        }
+    }
+}
+
+impl Access {
+    fn build(auth: Option<&Policy>, label: &str, metrics: &ProxyMetrics) -> Self {
+        match auth {
+            Some(policy) => Self::Guarded { policy: policy.clone(), decisions: metrics.decisions(label) },
+            None => Self::Open { decisions: metrics.open_decisions(label) },
+        }
+    }
+}

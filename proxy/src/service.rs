@@ -1,0 +1,210 @@
+//! Hot path: no lock, no I/O, no info log.
+//!
+//! The way of a request through Pingora's phases: each phase calls one named thing.
+
+use std::{
+    sync::Arc,
+    time::{Duration, Instant},
+};
+
+use arc_swap::ArcSwap;
+use async_trait::async_trait;
+use http::StatusCode;
+use pingora_core::{
+    Error, ErrorSource, ErrorType, Result, modules::http::HttpModules, protocols::Digest, upstreams::peer::HttpPeer,
+};
+use pingora_http::RequestHeader;
+use pingora_proxy::{FailToProxy, ProxyHttp, Session};
+
+use crate::{
+    context::RequestContext,
+    drain::Drain,
+    filter::{auth, hygiene, identity, rewrite},
+    response::Refusal,
+    runtime::{Route, Runtime},
+    telemetry::metrics::ProxyMetrics,
+};
+
+/// How often a request is tried: once, and once more on another endpoint if no connection could be made or, for an
+/// idempotent request, if the connection it was sent on had died unnoticed.
+pub const MAX_ATTEMPTS: usize = 2;
+
+/// How long a connection may wait for its next request, in seconds.
+const KEEPALIVE_SECONDS: u64 = 75;
+
+/// How long a client may refuse to take what it is sent.
+const DOWNSTREAM_WRITE_TIMEOUT: Duration = Duration::from_secs(60);
+
+/// Serves requests.
+#[derive(Debug)]
+pub struct EdgeService {
+    runtime: Arc<ArcSwap<Runtime>>,
+    drain: Arc<Drain>,
+    metrics: ProxyMetrics,
+}
+
+impl EdgeService {
+    /// Serves requests with whatever `runtime` holds as they arrive, counted in `drain`.
+    #[must_use]
+    pub const fn new(runtime: Arc<ArcSwap<Runtime>>, drain: Arc<Drain>, metrics: ProxyMetrics) -> Self {
+        Self { runtime, drain, metrics }
+    }
+
+    /// Decides whether a request goes to an upstream.
+    fn admit(&self, request: &RequestHeader, context: &mut RequestContext) -> Result<(), Refusal> {
+        let runtime = Arc::clone(&context.runtime);
+        let target = hygiene::check(request).map_err(Refusal::Ambiguous)?;
+        context.route = runtime.find_route(&target, &request.method);
+        let route = context.route().ok_or(Refusal::NoRoute)?;
+        context.token = auth::admit(&runtime, route, request)?;
+        Ok(())
+    }
+}
+
+#[async_trait]
+impl ProxyHttp for EdgeService {
+    type CTX = RequestContext;
+
+    fn new_ctx(&self) -> RequestContext {
+        RequestContext::new(self.runtime.load_full(), self.drain.enter())
+    }
+
+    /// No modules: the default would allocate one for compression on every request.
+    fn init_downstream_modules(&self, _modules: &mut HttpModules) {}
+
+    async fn early_request_filter(&self, session: &mut Session, _context: &mut RequestContext) -> Result<()> {
+        session.set_write_timeout(Some(DOWNSTREAM_WRITE_TIMEOUT));
+        if self.drain.has_begun() {
+            session.set_keepalive(None);
+        } else if session.get_keepalive().is_some() {
+            // Only where Pingora kept the connection: it gives up on ambiguous framing and on HTTP/1.0.
+            session.set_keepalive(Some(KEEPALIVE_SECONDS));
+        }
+        Ok(())
+    }
+
+    async fn request_filter(&self, session: &mut Session, context: &mut RequestContext) -> Result<bool> {
+        let Err(refusal) = self.admit(session.req_header(), context) else { return Ok(false) };
+        if let Refusal::Ambiguous(fault) = refusal {
+            self.metrics.count_fault(fault);
+        }
+        let policy = context.route().and_then(Route::policy);
+        context.runtime.responder.refuse(session, refusal, policy).await?;
+        Ok(true)
+    }
+
+    async fn upstream_peer(&self, _session: &mut Session, context: &mut RequestContext) -> Result<Box<HttpPeer>> {
+        context.upstream_started.get_or_insert_with(Instant::now);
+        let is_retry = context.attempts > 0;
+        context.attempts += 1;
+        let pool = context.route().map(|route| &route.upstream);
+        if let Some(pool) = pool.filter(|_| is_retry) {
+            pool.metrics().retries.inc();
+        }
+        let peer = pool.and_then(|pool| pool.next_peer());
+        peer.map(|peer| Box::new(peer.clone())).ok_or_else(|| Error::new_up(ErrorType::ConnectNoRoute))
+    }
+
+    async fn connected_to_upstream(
+        &self,
+        _session: &mut Session,
+        reused: bool,
+        _peer: &HttpPeer,
+        _fd: std::os::unix::io::RawFd,
+        _digest: Option<&Digest>,
+        context: &mut RequestContext,
+    ) -> Result<()> {
+        if let Some(route) = context.route() {
+            let metrics = route.upstream.metrics();
+            let counter = if reused { &metrics.reused } else { &metrics.connected };
+            counter.inc();
+        }
+        Ok(())
+    }
+
+    /// Nothing was written yet, so that another endpoint may take any request.
+    fn fail_to_connect(
+        &self,
+        _session: &mut Session,
+        _peer: &HttpPeer,
+        context: &mut RequestContext,
+        mut error: Box<Error>,
+    ) -> Box<Error> {
+        error.set_retry(context.attempts < MAX_ATTEMPTS);
+        error
+    }
+
+    async fn upstream_request_filter(
+        &self,
+        _session: &mut Session,
+        upstream_request: &mut RequestHeader,
+        context: &mut RequestContext,
+    ) -> Result<()> {
+        let runtime = &context.runtime;
+        if !runtime.forwards_token {
+            identity::hide_token(upstream_request, &runtime.token_sources)?;
+        }
+        runtime.identity_headers.apply(upstream_request, context.token.as_deref())?;
+        match context.route() {
+            Some(route) => rewrite::apply(route, upstream_request),
+            None => Ok(()),
+        }
+    }
+
+    async fn fail_to_proxy(&self, session: &mut Session, error: &Error, context: &mut RequestContext) -> FailToProxy {
+        let upstream = context.route().map_or("", |route| route.upstream.name());
+        let refusal = refusal_of(error);
+        if *error.esource() == ErrorSource::Downstream {
+            tracing::debug!(upstream, %error, "the client broke off");
+        } else {
+            tracing::warn!(upstream, %error, "request failed");
+        }
+        let is_answerable = session.response_written().is_none();
+        let error_code = match refusal.filter(|_| is_answerable) {
+            Some(refusal) => match context.runtime.responder.refuse(session, refusal, None).await {
+                Ok(()) => refusal.status().as_u16(),
+                Err(_) => 0,
+            },
+            None => 0,
+        };
+        FailToProxy { error_code, can_reuse_downstream: false }
+    }
+
+    /// [`fail_to_proxy`](Self::fail_to_proxy) has its own line.
+    fn suppress_error_log(&self, _session: &Session, _context: &RequestContext, _error: &Error) -> bool {
+        true
+    }
+
+    async fn logging(&self, session: &mut Session, _error: Option<&Error>, context: &mut RequestContext) {
+        let status = session.response_written().map_or_else(client_closed_request, |response| response.status);
+        let requests = context.route().map_or(&context.runtime.unmatched, |route| &route.requests);
+        requests.observe(&session.req_header().method, status, context.started.elapsed());
+        if let (Some(route), Some(started)) = (context.route(), context.upstream_started) {
+            route.upstream.metrics().duration.observe(started.elapsed().as_secs_f64());
+        }
+    }
+}
+
+/// Why a request failed on its way, if there is anyone left to tell.
+fn refusal_of(error: &Error) -> Option<Refusal> {
+    match error.esource() {
+        ErrorSource::Upstream => {
+            Some(if is_timeout(error.etype()) { Refusal::GatewayTimeout } else { Refusal::BadGateway })
+        }
+        ErrorSource::Downstream => (!is_gone(error.etype())).then_some(Refusal::BadRequest),
+        ErrorSource::Internal | ErrorSource::Unset => Some(Refusal::Internal),
+    }
+}
+
+fn is_timeout(error: &ErrorType) -> bool {
+    [ErrorType::ConnectTimedout, ErrorType::ReadTimedout, ErrorType::WriteTimedout].contains(error)
+}
+
+fn is_gone(error: &ErrorType) -> bool {
+    [ErrorType::ConnectionClosed, ErrorType::ReadError, ErrorType::WriteError].contains(error)
+}
+
+/// The status of a request whose client left before there was an answer: 499, as nginx has it.
+fn client_closed_request() -> StatusCode {
+    StatusCode::from_u16(499).unwrap_or(StatusCode::BAD_REQUEST)
+}

@@ -1,0 +1,4 @@
+//! Where requests go: pools of endpoints, and how one of them is chosen and spoken to.
+
+pub mod pool;
+mod schedule;
