@@ -1,0 +1,40 @@
+//! Behaviour of the whole proxy over real sockets: one file a behaviour that a user sees, one test a rule.
+//!
+//! Each test has a proxy process of its own, so that all of them run at once and none sees what another did.
+
+#![expect(
+    clippy::indexing_slicing,
+    clippy::unwrap_used,
+    reason = "a helper that panics fails the test that asked for it"
+)]
+
+use e2e::{client::Response, edge::Edge};
+
+mod balancing;
+mod check;
+mod connection;
+mod credentials;
+mod demo;
+mod identity;
+mod lifecycle;
+mod metrics;
+mod refusals;
+mod rotation;
+mod routing;
+mod shutdown;
+mod startup;
+
+/// The proxy.
+const BINARY: &str = env!("CARGO_BIN_EXE_cognigate-e2e");
+
+/// A proxy that is ready, and everything around it. See [`Edge::start`] for the sections.
+#[track_caller]
+fn edge(sections: &[(&str, &str)]) -> Edge {
+    Edge::start(BINARY, sections)
+}
+
+/// The reason that the challenge of a refusal gives.
+fn reason(response: &Response) -> Option<&str> {
+    let (_, description) = response.header("www-authenticate")?.split_once("error_description=\"")?;
+    description.split('"').next()
+}

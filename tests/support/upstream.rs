@@ -1,0 +1,203 @@
+//! A server on a port of its own that records every request to the byte and answers as it is told.
+
+use std::{
+    io::{self, BufReader, Write},
+    net::{SocketAddr, TcpListener, TcpStream},
+    sync::Arc,
+    thread,
+    time::Instant,
+};
+
+use serde_json::json;
+
+use crate::{
+    message::Head,
+    wait::{Gate, PATIENCE, Watched},
+};
+
+/// An address where connections are refused: the kernel hands out no port so low, and nobody serves this one.
+pub const REFUSING: &str = "127.0.0.1:1";
+
+/// A running server. It stops when it is dropped.
+#[derive(Debug)]
+pub struct Upstream {
+    address: SocketAddr,
+    state: Arc<Watched<State>>,
+}
+
+#[derive(Debug)]
+struct State {
+    answer: Answer,
+    requests: Vec<Recorded>,
+    is_stopped: bool,
+}
+
+/// What a request is answered with.
+#[derive(Clone, Debug)]
+pub enum Answer {
+    /// This, once the gate is open.
+    After(Gate, Box<Answer>),
+    /// Nothing: the connection is closed.
+    Close,
+    /// 200 and, in JSON, `method`, `target` and `body` of the request.
+    Echo,
+    /// Exactly these bytes.
+    Raw(Vec<u8>),
+}
+
+impl Answer {
+    /// A response with a JSON body.
+    pub fn json(status: u16, body: &str) -> Self {
+        let length = body.len();
+        let head =
+            format!("HTTP/1.1 {status} Scripted\r\ncontent-type: application/json\r\ncontent-length: {length}\r\n\r\n");
+        Self::Raw([head, body.to_owned()].concat().into())
+    }
+
+    /// No answer, on a connection that stays open.
+    pub fn never() -> Self {
+        Self::After(Gate::default(), Box::new(Self::Close))
+    }
+}
+
+/// A request that arrived.
+#[derive(Clone, Debug)]
+pub struct Recorded {
+    /// When its last byte was read.
+    pub at: Instant,
+    /// Request line and fields.
+    pub head: Head,
+    /// The body, without its chunks' framing.
+    pub body: Vec<u8>,
+}
+
+impl Recorded {
+    /// The method.
+    pub fn method(&self) -> &str {
+        self.word(0)
+    }
+
+    /// The request target.
+    pub fn target(&self) -> &str {
+        self.word(1)
+    }
+
+    /// The value of the one field of this name.
+    ///
+    /// # Panics
+    ///
+    /// If there are several.
+    #[track_caller]
+    pub fn header(&self, name: &str) -> Option<&str> {
+        self.head.value(name)
+    }
+
+    fn word(&self, index: usize) -> &str {
+        self.head.start_line().split(' ').nth(index).unwrap_or_default()
+    }
+}
+
+impl Upstream {
+    /// A server that echoes.
+    ///
+    /// # Panics
+    ///
+    /// If there is no port.
+    pub fn start() -> Self {
+        let listener = TcpListener::bind("127.0.0.1:0").unwrap();
+        let address = listener.local_addr().unwrap();
+        let state = Arc::new(Watched::new(State { answer: Answer::Echo, requests: Vec::new(), is_stopped: false }));
+        let shared = Arc::clone(&state);
+        thread::spawn(move || accept(&listener, &shared));
+        Self { address, state }
+    }
+
+    /// Where it listens.
+    pub fn address(&self) -> SocketAddr {
+        self.address
+    }
+
+    /// Answers like this from now on.
+    pub fn answer(&self, answer: Answer) {
+        self.state.with(|state| state.answer = answer);
+    }
+
+    /// Every request since the last call.
+    pub fn take_requests(&self) -> Vec<Recorded> {
+        self.state.with(|state| std::mem::take(&mut state.requests))
+    }
+
+    /// The one request since the last call.
+    ///
+    /// # Panics
+    ///
+    /// If there was none, or more than one.
+    #[track_caller]
+    pub fn take_request(&self) -> Recorded {
+        let mut requests = self.take_requests();
+        assert_eq!(requests.len(), 1, "{requests:?}");
+        requests.remove(0)
+    }
+
+    /// The requests since the last call of [`take_requests`](Self::take_requests), as soon as there are `count`.
+    ///
+    /// # Panics
+    ///
+    /// If there are fewer after [`PATIENCE`].
+    #[track_caller]
+    pub fn await_requests(&self, count: usize) -> Vec<Recorded> {
+        let enough = |state: &mut State| (state.requests.len() >= count).then(|| state.requests.clone());
+        self.state.find(PATIENCE, enough).expect("so many requests")
+    }
+}
+
+impl Drop for Upstream {
+    fn drop(&mut self) {
+        self.state.with(|state| state.is_stopped = true);
+        // Wakes the thread that accepts, so that it can look.
+        drop(TcpStream::connect(self.address));
+    }
+}
+
+fn accept(listener: &TcpListener, state: &Arc<Watched<State>>) {
+    for stream in listener.incoming().flatten() {
+        if state.with(|state| state.is_stopped) {
+            return;
+        }
+        let state = Arc::clone(state);
+        // How a connection ends is the other side's business, which the test asks.
+        thread::spawn(move || serve(stream, &state).ok());
+    }
+}
+
+fn serve(stream: TcpStream, state: &Watched<State>) -> io::Result<()> {
+    stream.set_nodelay(true)?;
+    let mut stream = BufReader::new(stream);
+    while let Some(head) = Head::read(&mut stream)? {
+        let body = head.read_body(&mut stream)?.unwrap_or_default();
+        let request = Recorded { at: Instant::now(), head, body };
+        let mut answer = state.with(|state| {
+            state.requests.push(request.clone());
+            state.answer.clone()
+        });
+        while let Answer::After(gate, next) = answer {
+            gate.wait();
+            answer = *next;
+        }
+        match answer {
+            Answer::After(..) | Answer::Close => return Ok(()),
+            Answer::Echo => stream.get_mut().write_all(&echo(&request))?,
+            Answer::Raw(bytes) => stream.get_mut().write_all(&bytes)?,
+        }
+    }
+    Ok(())
+}
+
+fn echo(request: &Recorded) -> Vec<u8> {
+    let body = String::from_utf8_lossy(&request.body);
+    let body = json!({ "method": request.method(), "target": request.target(), "body": body }).to_string();
+    let length = body.len();
+    let head = format!("HTTP/1.1 200 OK\r\nContent-Type: application/json\r\nContent-Length: {length}\r\n\r\n");
+    let body = if request.method() == "HEAD" { "" } else { &body };
+    [head.as_bytes(), body.as_bytes()].concat()
+}
