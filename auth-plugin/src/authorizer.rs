@@ -15,21 +15,26 @@ use std::{
 use crate::{
     cache::{TokenCache, VerifiedToken},
     clock::{Clock, UnixSeconds},
-    identity::ForwardedClaims,
-    keys::{fetch::Fetcher, issuer::IssuerKeys, key_set::KeySet, refresh::Refresher},
+    explanation::{self, Finding, Protocol, Silent, Witness},
+    identity::{ForwardedClaims, Identity},
+    keys::{
+        fetch::Fetcher,
+        issuer::{IssuerKeys, KeySource},
+        key_set::KeySet,
+        refresh::Refresher,
+    },
     metrics::AuthMetrics,
     policy::Policy,
-    pool::UserPool,
+    pool::{IssuerEndpoint, UserPool},
     rejection::Rejection,
     token::RawToken,
-    verifier::DecodedToken,
+    verifier::{DecodedToken, Demands},
 };
 
 /// What an authorizer is made from.
 #[derive(Clone, Debug, Default)]
 pub struct AuthorizerConfig {
-    /// The pools whose tokens are accepted. No two have the same issuer. Those of one name are one pool with several
-    /// issuers, such as the replicas of a multi-region pool.
+    /// The pools whose tokens are accepted. No two have a name or an issuer in common.
     pub user_pools: Vec<UserPool>,
     /// The claims whose values the [`Identity`](crate::identity::Identity) carries.
     pub forwarded_claims: ForwardedClaims,
@@ -42,6 +47,7 @@ pub struct AuthorizerConfig {
 #[derive(Debug)]
 pub struct Authorizer {
     issuers: HashMap<Box<str>, Arc<IssuerKeys>>,
+    sources: Box<[KeySource]>,
     forwarded_claims: ForwardedClaims,
     cache: Option<TokenCache>,
     clock: Arc<dyn Clock>,
@@ -53,18 +59,25 @@ impl Authorizer {
     #[must_use]
     pub fn new(config: AuthorizerConfig, clock: Arc<dyn Clock>, metrics: AuthMetrics) -> Self {
         let AuthorizerConfig { user_pools, forwarded_claims, cache_max_bytes } = config;
-        let issuers =
-            user_pools.into_iter().map(|pool| (pool.issuer.as_str().into(), Arc::new(IssuerKeys::new(pool)))).collect();
+        let (mut issuers, mut sources) = (HashMap::new(), Vec::new());
+        for pool in user_pools {
+            let pool = Arc::new(pool);
+            let pool_sources = KeySource::of(&pool);
+            for IssuerEndpoint { issuer, jwks_uri } in pool.endpoints() {
+                let source = pool_sources.iter().find(|source| source.jwks_uri == jwks_uri);
+                issuers.extend(source.map(|source| (issuer.as_str().into(), source.issuer_keys())));
+            }
+            sources.extend(pool_sources);
+        }
         let cache = (cache_max_bytes > 0).then(|| TokenCache::new(cache_max_bytes, metrics.cache.clone()));
-        Self { issuers, forwarded_claims, cache, clock, metrics }
+        Self { issuers, sources: sources.into(), forwarded_claims, cache, clock, metrics }
     }
 
-    /// One task for each issuer that keeps its keys fresh. Each runs until it is dropped.
+    /// One task for each address of keys that keeps them fresh. Each runs until it is dropped.
     pub fn refreshers(&self, fetcher: &Fetcher) -> impl Iterator<Item = Refresher> {
-        self.issuers.values().map(|issuer| {
-            let metrics = self.metrics.keys_of(&issuer.pool.name);
-            let (pool, store) = (Arc::clone(&issuer.pool), Arc::clone(&issuer.store));
-            Refresher::new(pool, store, fetcher.clone(), Arc::clone(&self.clock), metrics)
+        self.sources.iter().map(|source| {
+            let metrics = self.metrics.keys_of(&source.pool.name);
+            Refresher::new(source.clone(), fetcher.clone(), Arc::clone(&self.clock), metrics)
         })
     }
 
@@ -73,8 +86,8 @@ impl Authorizer {
     pub fn pools_without_keys(&self) -> impl Iterator<Item = &str> {
         let now = self.clock.now();
         let mut is_ready: BTreeMap<&str, bool> = BTreeMap::new();
-        for issuer in self.issuers.values() {
-            *is_ready.entry(&issuer.pool.name).or_default() |= issuer.store.is_ready(now);
+        for source in &self.sources {
+            *is_ready.entry(&source.pool.name).or_default() |= source.store.is_ready(now);
         }
         is_ready.into_iter().filter_map(|(name, is_ready)| (!is_ready).then_some(name))
     }
@@ -87,9 +100,9 @@ impl Authorizer {
     /// [`ImportError`].
     pub fn import_keys(&self, user_pool: &str, document: &[u8]) -> Result<(), ImportError> {
         let mut is_known = false;
-        for issuer in self.issuers.values().filter(|issuer| *issuer.pool.name == *user_pool) {
-            let fresh = KeySet::parse(document, self.clock.now(), issuer.store.current().set())?;
-            issuer.store.publish(fresh);
+        for source in self.sources.iter().filter(|source| *source.pool.name == *user_pool) {
+            let fresh = KeySet::parse(document, self.clock.now(), source.store.current().set())?;
+            source.store.publish(fresh);
             is_known = true;
         }
         is_known.then_some(()).ok_or(ImportError::UnknownPool)
@@ -113,25 +126,50 @@ impl Authorizer {
             }
             self.metrics.cache.misses.inc();
         }
-        let verdict = self.verify(token, policy, now);
+        let verdict = self.verify(token, policy, now, &mut Silent).and_then(|entry| {
+            if let Some(cache) = &self.cache {
+                cache.insert(Arc::clone(&entry), now);
+            }
+            policy.check_grants(entry.identity(), &mut Silent)?;
+            Ok(entry)
+        });
         self.metrics.duration_verified.observe(started.elapsed().as_secs_f64());
         verdict
     }
 
-    fn verify(&self, token: RawToken<'_>, policy: &Policy, now: UnixSeconds) -> Verdict {
-        let decoded = DecodedToken::decode(token)?;
-        let unverified = decoded.read()?;
-        let issuer = self.issuers.get(unverified.issuer()).ok_or(Rejection::IssuerUnknown)?;
-        policy.check_pool(&issuer.pool)?;
-        let (identity, key) = issuer
-            .store
-            .with_keys(now, |keys| unverified.verify(&issuer.pool, keys, policy, &self.forwarded_claims, now))?;
-        let entry = Arc::new(VerifiedToken::new(token, key, Arc::clone(issuer), identity));
-        if let Some(cache) = &self.cache {
-            cache.insert(Arc::clone(&entry), now);
-        }
-        policy.check_grants(entry.identity())?;
-        Ok(entry)
+    /// Says which rules [`authorize`](Self::authorize) applies to a token, up to the first that is not met, and its
+    /// verdict. Neither asks the cache nor adds to it, and counts nothing.
+    pub fn explain(&self, token: Option<RawToken<'_>>, policy: &Policy) -> (Vec<Finding>, Result<Identity, Rejection>) {
+        let mut protocol = Protocol::default();
+        let now = self.clock.now();
+        let verdict = token.ok_or(Rejection::TokenMissing).and_then(|token| {
+            let entry = self.verify(token, policy, now, &mut protocol)?;
+            policy.check_grants(entry.identity(), &mut protocol)?;
+            Ok(entry.identity().clone())
+        });
+        (protocol.0, verdict)
+    }
+
+    fn verify(&self, token: RawToken<'_>, policy: &Policy, now: UnixSeconds, witness: &mut impl Witness) -> Verdict {
+        let decoded = DecodedToken::decode(token);
+        let decoded = witness.see("shape", decoded, || explanation::shape(token))?;
+        let unverified = decoded.read(witness)?;
+        let iss = unverified.issuer();
+        let issuer = self.issuers.get(iss).ok_or(Rejection::IssuerUnknown);
+        let issuer = issuer.and_then(|issuer| policy.check_pool(&issuer.pool).map(|()| issuer));
+        let issuer = witness.see("iss", issuer, || explanation::issuer(iss, self.accepted_issuers(policy)))?;
+        let demands = Demands { policy, forwarded: &self.forwarded_claims };
+        let usable = issuer.store.with_keys(now, |_| Ok(()));
+        witness.see("keys", usable, || explanation::keys(&issuer.store, now))?;
+        let (identity, key) =
+            issuer.store.with_keys(now, |keys| unverified.verify(&issuer.pool, keys, demands, now, witness))?;
+        Ok(Arc::new(VerifiedToken::new(token, key, Arc::clone(issuer), identity)))
+    }
+
+    /// The issuers whose tokens a route takes.
+    fn accepted_issuers<'a>(&'a self, policy: &Policy) -> impl Iterator<Item = &'a str> {
+        let accepted = self.issuers.iter().filter(|(_, issuer)| policy.check_pool(&issuer.pool).is_ok());
+        accepted.map(|(issuer, _)| &**issuer)
     }
 }
 
@@ -156,8 +194,8 @@ fn recheck(entry: &VerifiedToken, policy: &Policy, now: UnixSeconds) -> Result<b
         return Ok(false);
     }
     identity.lifetime().check(now, pool.clock_skew.as_secs())?;
-    policy.check_caller(pool, identity.caller())?;
-    policy.check_grants(identity)?;
+    policy.check_caller(pool, identity.caller(), &mut Silent)?;
+    policy.check_grants(identity, &mut Silent)?;
     Ok(true)
 }
 

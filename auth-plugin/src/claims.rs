@@ -8,7 +8,7 @@
 //!
 //! Whether the claims are true is for the signature to say.
 
-use std::{borrow::Cow, fmt};
+use std::{borrow::Cow, fmt, time::Duration};
 
 use serde::{
     Deserialize, Deserializer,
@@ -94,6 +94,12 @@ impl<'a> Claims<'a> {
         Ok(Caller { token_use, client_id })
     }
 
+    /// The claims that [`caller`](Self::caller) looks at.
+    pub(crate) fn compared_kind(&self) -> String {
+        let Self { token_use, aud: Audience(aud), client_id, .. } = self;
+        format!("token_use {token_use:?}; aud {aud:?} of an id token, client_id {client_id:?} of an access token")
+    }
+
     /// When the token is alive.
     pub(crate) const fn lifetime(&self) -> Lifetime {
         Lifetime { issued_at: self.iat, not_before: self.nbf, expires_at: self.exp }
@@ -127,6 +133,21 @@ impl Lifetime {
             return Err(Rejection::TokenMalformed);
         }
         Ok(())
+    }
+
+    /// The times that [`check`](Self::check) compares.
+    pub(crate) fn compared(self, now: UnixSeconds, skew: Duration) -> String {
+        let Self { issued_at, not_before, expires_at } = self;
+        let optional = |time: Option<UnixSeconds>| time.map_or_else(|| "absent".to_owned(), |time| time.to_string());
+        let (iat, nbf) = (optional(issued_at), optional(not_before));
+        let remark = match issued_at {
+            Some(iat) if iat > now => {
+                format!("; issued {} s in the future: is this machine's clock behind?", iat - now)
+            }
+            _ if expires_at <= now => format!("; expired {} s ago", now - expires_at),
+            _ => String::new(),
+        };
+        format!("exp {expires_at}, nbf {nbf}, iat {iat}; the time is {now}, clock_skew {skew:?}{remark}")
     }
 
     /// Whether the token has died.

@@ -20,6 +20,7 @@ pub mod authorizer;
 pub mod cache;
 mod claims;
 pub mod clock;
+pub mod explanation;
 mod header;
 pub mod identity;
 mod json;

@@ -37,6 +37,7 @@ pub(crate) struct CacheMetrics {
 pub(crate) struct KeyMetrics {
     pub(crate) refreshed: IntCounter,
     pub(crate) failed: IntCounter,
+    pub(crate) not_offered: IntCounter,
     pub(crate) last_success: IntGauge,
     pub(crate) keys: IntGauge,
 }
@@ -94,6 +95,7 @@ impl AuthMetrics {
         KeyMetrics {
             refreshed: self.jwks_refreshes.with_label_values(&[user_pool, "success"]),
             failed: self.jwks_refreshes.with_label_values(&[user_pool, "failure"]),
+            not_offered: self.jwks_refreshes.with_label_values(&[user_pool, "not_offered"]),
             last_success: self.jwks_last_success.with_label_values(&[user_pool]),
             keys: self.jwks_keys.with_label_values(&[user_pool]),
         }

@@ -7,7 +7,13 @@
 
 use serde::Deserialize;
 
-use crate::{claims::Caller, identity::Identity, pool::UserPool, rejection::Rejection};
+use crate::{
+    claims::Caller,
+    explanation::{self, Witness},
+    identity::Identity,
+    pool::UserPool,
+    rejection::Rejection,
+};
 
 /// The kind of a Cognito token, as its `token_use` says.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Deserialize)]
@@ -51,31 +57,48 @@ pub struct Policy {
 }
 
 impl Policy {
-    /// The rules that need no signature: a token that fails here is refused before anything costly happens.
-    pub(crate) fn check_caller(&self, pool: &UserPool, caller: Caller<'_>) -> Result<(), Rejection> {
-        if !self.token_use.admits(caller.token_use) {
-            return Err(Rejection::TokenUseMismatch);
-        }
-        if !pool.clients.admits(caller.client_id) {
-            return Err(Rejection::ClientNotAllowed);
-        }
-        Ok(())
-    }
-
+    /// Whether the route takes tokens of this pool.
     pub(crate) fn check_pool(&self, pool: &UserPool) -> Result<(), Rejection> {
         if self.user_pools.contains(&pool.name) { Ok(()) } else { Err(Rejection::IssuerUnknown) }
     }
 
+    /// The rules that need no signature: a token that fails here is refused before anything costly happens.
+    pub(crate) fn check_caller(
+        &self,
+        pool: &UserPool,
+        caller: Caller<'_>,
+        witness: &mut impl Witness,
+    ) -> Result<(), Rejection> {
+        let is_wanted = self.token_use.admits(caller.token_use);
+        witness.see("token_use", demand(is_wanted, Rejection::TokenUseMismatch), || {
+            explanation::token_use(caller.token_use, self.token_use)
+        })?;
+        let is_listed = pool.clients.admits(caller.client_id);
+        witness.see("client", demand(is_listed, Rejection::ClientNotAllowed), || {
+            explanation::client(caller.client_id, pool)
+        })
+    }
+
     /// The rules about what the caller was granted: evaluated on verified claims only.
-    pub(crate) fn check_grants(&self, identity: &Identity) -> Result<(), Rejection> {
-        if !self.scopes_any.is_empty() && !identity.scopes().any(|scope| contains(&self.scopes_any, scope)) {
-            return Err(Rejection::ScopeMissing);
+    pub(crate) fn check_grants(&self, identity: &Identity, witness: &mut impl Witness) -> Result<(), Rejection> {
+        if !self.scopes_any.is_empty() {
+            let has_one = identity.scopes().any(|scope| contains(&self.scopes_any, scope));
+            witness.see("scope", demand(has_one, Rejection::ScopeMissing), || {
+                explanation::one_of(identity.scopes(), &self.scopes_any)
+            })?;
         }
-        if !self.groups_any.is_empty() && !identity.groups().any(|group| contains(&self.groups_any, group)) {
-            return Err(Rejection::GroupMissing);
+        if !self.groups_any.is_empty() {
+            let is_in_one = identity.groups().any(|group| contains(&self.groups_any, group));
+            witness.see("cognito:groups", demand(is_in_one, Rejection::GroupMissing), || {
+                explanation::one_of(identity.groups(), &self.groups_any)
+            })?;
         }
         Ok(())
     }
+}
+
+const fn demand(is_met: bool, rejection: Rejection) -> Result<(), Rejection> {
+    if is_met { Ok(()) } else { Err(rejection) }
 }
 
 fn contains(allowed: &[Box<str>], found: &str) -> bool {

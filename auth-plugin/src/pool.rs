@@ -42,11 +42,26 @@ impl FromStr for PoolId {
 }
 
 impl PoolId {
-    /// The issuer of the pool's tokens in the partition of its region.
+    /// The issuer of the pool's tokens in the partition of its region: `IssuerConfiguration.Type` `ORIGINAL`.
     #[must_use]
     pub fn issuer(&self) -> Issuer {
-        let region = self.region();
-        Issuer(format!("https://cognito-idp.{region}.{}/{}", partition_suffix(region), self.0).into())
+        self.issuer_at("cognito-idp", self.region())
+    }
+
+    /// The issuer of its tokens once it is set to `UPDATED`: the same in every region that it is replicated to.
+    #[must_use]
+    pub fn updated_issuer(&self) -> Issuer {
+        self.issuer_at("issuer-cognito-idp", self.region())
+    }
+
+    /// The issuer of the tokens that a replica in another region issues while the pool is set to `ORIGINAL`.
+    #[must_use]
+    pub fn replica_issuer(&self, region: &Region) -> Issuer {
+        self.issuer_at("cognito-idp", &region.0)
+    }
+
+    fn issuer_at(&self, service: &str, region: &str) -> Issuer {
+        Issuer(format!("https://{service}.{region}.{}/{}", partition_suffix(region), self.0).into())
     }
 
     fn region(&self) -> &str {
@@ -57,6 +72,23 @@ impl PoolId {
 impl fmt::Display for PoolId {
     fn fmt(&self, out: &mut fmt::Formatter<'_>) -> fmt::Result {
         out.write_str(&self.0)
+    }
+}
+
+/// An AWS region such as `eu-west-1`.
+#[derive(Clone, Debug, PartialEq, Eq, Hash)]
+pub struct Region(Box<str>);
+
+/// The text is not a region.
+#[derive(Clone, Debug, PartialEq, Eq, Error)]
+#[error("{0:?} is not a region (words of small letters and a number: eu-west-1, us-gov-east-1)")]
+pub struct InvalidRegion(String);
+
+impl FromStr for Region {
+    type Err = InvalidRegion;
+
+    fn from_str(text: &str) -> Result<Self, InvalidRegion> {
+        if is_region(text) { Ok(Self(text.into())) } else { Err(InvalidRegion(text.to_owned())) }
     }
 }
 
@@ -223,6 +255,15 @@ impl Default for JwksPolicy {
     }
 }
 
+/// An issuer and where its keys are.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct IssuerEndpoint {
+    /// The exact `iss` of its tokens.
+    pub issuer: Issuer,
+    /// Where its keys are.
+    pub jwks_uri: JwksUri,
+}
+
 /// A pool whose tokens are accepted.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct UserPool {
@@ -232,12 +273,22 @@ pub struct UserPool {
     pub issuer: Issuer,
     /// Where its keys are.
     pub jwks_uri: JwksUri,
+    /// Who else issues its tokens: the other form of its issuer, its replicas. They may or may not publish keys.
+    pub alternatives: Box<[IssuerEndpoint]>,
     /// Its app clients that may call.
     pub clients: ClientRule,
     /// How far this machine's clock may be behind or ahead of Cognito's. Default 0, at most 5 minutes.
     pub clock_skew: Duration,
     /// How its keys are kept fresh.
     pub jwks: JwksPolicy,
+}
+
+impl UserPool {
+    /// Everyone who issues its tokens; the first is the pool's own issuer.
+    pub(crate) fn endpoints(&self) -> impl Iterator<Item = IssuerEndpoint> {
+        let own = IssuerEndpoint { issuer: self.issuer.clone(), jwks_uri: self.jwks_uri.clone() };
+        std::iter::once(own).chain(self.alternatives.iter().cloned())
+    }
 }
 
 #[cfg(test)]
@@ -259,6 +310,15 @@ mod tests {
         ] {
             assert_eq!(id.parse::<PoolId>().unwrap().issuer().as_str(), issuer, "{id}");
         }
+    }
+
+    #[test]
+    fn a_pool_has_another_issuer_for_each_way_to_replicate_it() {
+        let id: PoolId = "us-east-1_x1".parse().unwrap();
+        let region: Region = "us-west-2".parse().unwrap();
+        assert_eq!(id.updated_issuer().as_str(), "https://issuer-cognito-idp.us-east-1.amazonaws.com/us-east-1_x1");
+        assert_eq!(id.replica_issuer(&region).as_str(), "https://cognito-idp.us-west-2.amazonaws.com/us-east-1_x1");
+        assert!("us-west".parse::<Region>().is_err());
     }
 
     #[test]

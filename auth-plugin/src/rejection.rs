@@ -1,7 +1,6 @@
 //! Why a request is refused: a closed set, one variant a rule.
 //!
-//! The words of [`Rejection::reason`] are public: they are the same in metrics, in the access log, in `explain` and in the
-//! response. What status a reason becomes is the business of whoever answers the request, not of this crate.
+//! The words of [`Rejection::reason`] are public: they are the same in metrics, in `explain` and in the response. What status a reason becomes is the business of whoever answers the request, not of this crate.
 
 use std::fmt;
 

@@ -9,6 +9,7 @@ use std::sync::Arc;
 use crate::{
     claims::Claims,
     clock::UnixSeconds,
+    explanation::Witness,
     header::JoseHeader,
     identity::{ForwardedClaims, Identity},
     keys::key_set::KeySet,
@@ -18,6 +19,15 @@ use crate::{
     signature::VerifyingKey,
     token::{CompactToken, RawToken},
 };
+
+/// What is asked of a token besides being genuine.
+#[derive(Clone, Copy)]
+pub(crate) struct Demands<'p> {
+    /// The route's rules.
+    pub(crate) policy: &'p Policy,
+    /// The claims that must be readable.
+    pub(crate) forwarded: &'p ForwardedClaims,
+}
 
 /// The decoded text of a token. Nothing in it is known to be true.
 pub(crate) struct DecodedToken<'r> {
@@ -50,9 +60,12 @@ impl<'r> DecodedToken<'r> {
     /// # Errors
     ///
     /// [`Rejection::AlgNotAllowed`], [`Rejection::TokenMalformed`].
-    pub(crate) fn read(&self) -> Result<UnverifiedToken<'_>, Rejection> {
-        let header = JoseHeader::parse(&self.header)?;
-        let claims = Claims::parse(&self.payload)?;
+    pub(crate) fn read(&self, witness: &mut impl Witness) -> Result<UnverifiedToken<'_>, Rejection> {
+        let header = JoseHeader::parse(&self.header);
+        let header = witness.see("header", header, || format!("{:?}; alg must be RS256", self.header))?;
+        let claims = witness.see("claims", Claims::parse(&self.payload), || {
+            "each claim once, iss, sub, token_use and exp present, all of their types".into()
+        })?;
         Ok(UnverifiedToken { compact: self.compact, header, payload: &self.payload, claims })
     }
 }
@@ -72,16 +85,24 @@ impl UnverifiedToken<'_> {
         &self,
         pool: &Arc<UserPool>,
         keys: &KeySet,
-        policy: &Policy,
-        forwarded: &ForwardedClaims,
+        demands: Demands<'_>,
         now: UnixSeconds,
+        witness: &mut impl Witness,
     ) -> Result<(Identity, Arc<VerifyingKey>), Rejection> {
-        let key = keys.find(&self.header.kid).ok_or(Rejection::KidUnknown)?;
-        self.claims.lifetime().check(now, pool.clock_skew.as_secs())?;
-        let caller = self.claims.caller()?;
-        policy.check_caller(pool, caller)?;
-        key.verify(self.compact.signing_input(), &self.compact.signature()?)?;
-        let forwarded = forwarded.read(self.payload)?;
+        let kid = &self.header.kid;
+        let key = witness.see("kid", keys.find(kid).ok_or(Rejection::KidUnknown), || {
+            format!("{kid:?}; the issuer publishes {:?}", keys.kids().collect::<Vec<_>>())
+        })?;
+        let lifetime = self.claims.lifetime();
+        witness
+            .see("exp", lifetime.check(now, pool.clock_skew.as_secs()), || lifetime.compared(now, pool.clock_skew))?;
+        let caller = witness.see("kind", self.claims.caller(), || self.claims.compared_kind())?;
+        demands.policy.check_caller(pool, caller, witness)?;
+        let signature = self.compact.signature();
+        let outcome = signature.and_then(|signature| key.verify(self.compact.signing_input(), &signature));
+        witness.see("signature", outcome, || format!("RS256 under key {kid:?}, {key:?}"))?;
+        let forwarded =
+            witness.see("identity", demands.forwarded.read(self.payload), || "each forwarded claim once".into())?;
         Ok((Identity::new(pool, caller, &self.claims, forwarded), Arc::clone(key)))
     }
 }

@@ -78,6 +78,7 @@ fn authorizer(registry: &Registry) -> Outcome<Authorizer> {
         name: "main".into(),
         jwks_uri: issuer.jwks_uri()?,
         issuer,
+        alternatives: Box::default(),
         clients: ClientRule::Listed(["client".into()].into()),
         clock_skew: Duration::ZERO,
         jwks: JwksPolicy::default(),

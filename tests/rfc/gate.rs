@@ -41,6 +41,7 @@ impl Gate {
             name: "main".into(),
             jwks_uri: issuer.jwks_uri().unwrap(),
             issuer,
+            alternatives: Box::default(),
             clients: ClientRule::Listed([CLIENT.into()].into()),
             clock_skew: Duration::ZERO,
             jwks: JwksPolicy::default(),

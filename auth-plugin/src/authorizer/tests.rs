@@ -195,23 +195,39 @@ fn clock_skew_reaches_both_ends_of_a_tokens_life() {
 }
 
 #[test]
-fn pools_of_one_name_are_one_pool_with_several_issuers() {
-    let gate =
-        Gate::without_keys(CACHE, [pool("main", MAIN), pool("main", &format!("{MAIN}-replica")), pool("any", ANY)]);
+fn each_issuer_of_a_pool_has_keys_of_its_own() {
+    let replica: crate::pool::Issuer = format!("{MAIN}-replica").parse().unwrap();
+    let endpoint = IssuerEndpoint { jwks_uri: replica.jwks_uri().unwrap(), issuer: replica };
+    let gate = Gate::without_keys(
+        CACHE,
+        [UserPool { alternatives: [endpoint].into(), ..pool("main", MAIN) }, pool("any", ANY)],
+    );
     let missing = || gate.authorizer.pools_without_keys().collect::<Vec<_>>();
+    let reason = |issuer: &str| gate.reason(&token(TokenUse::Id, &json!({ "iss": issuer })), &policy());
+    let replica = format!("{MAIN}-replica");
     assert_eq!(missing(), ["any", "main"]);
 
-    let replica =
-        gate.authorizer.issuers.values().find(|issuer| issuer.pool.issuer.as_str().ends_with("replica")).unwrap();
+    let source = gate.authorizer.sources.iter().find(|source| !source.is_required()).unwrap();
     let keys = local_pool::jwks([&KEYS[0]]);
-    replica.store.publish(KeySet::parse(keys.as_bytes(), NOW, None).unwrap());
+    source.store.publish(KeySet::parse(keys.as_bytes(), NOW, None).unwrap());
     assert_eq!(missing(), ["any"], "one issuer with keys is enough");
+    assert_eq!((reason(&replica), reason(MAIN)), ("ok", "keys_unavailable"));
 
     gate.publish([&KEYS[0]]);
     assert_eq!(missing(), [""; 0]);
-    for issuer in [MAIN.to_owned(), format!("{MAIN}-replica")] {
-        assert_eq!(gate.reason(&token(TokenUse::Id, &json!({ "iss": issuer })), &policy()), "ok", "{issuer}");
-    }
+    assert_eq!((reason(&replica), reason(MAIN)), ("ok", "ok"));
+}
+
+#[test]
+fn issuers_whose_keys_have_one_address_share_them() {
+    let mut main = pool("main", MAIN);
+    let issuer = format!("{MAIN}-updated").parse().unwrap();
+    main.alternatives = [IssuerEndpoint { issuer, jwks_uri: main.jwks_uri.clone() }].into();
+    let gate = Gate::without_keys(CACHE, [main, pool("any", ANY)]);
+    assert_eq!(gate.authorizer.sources.len(), 2, "one for each pool");
+    gate.publish([&KEYS[0]]);
+    let updated = token(TokenUse::Id, &json!({ "iss": format!("{MAIN}-updated") }));
+    assert_eq!(gate.reason(&updated, &policy()), "ok");
 }
 
 #[test]

@@ -11,11 +11,11 @@ use crate::{
     clock::Clock,
     keys::{
         fetch::{FetchError, Fetcher},
+        issuer::KeySource,
         key_set::{KeySet, UnusableDocument},
-        store::KeyStore,
     },
     metrics::KeyMetrics,
-    pool::UserPool,
+    pool::{JwksUri, UserPool},
 };
 
 /// The first wait after a failure.
@@ -30,8 +30,7 @@ const SPREAD: f64 = 0.2;
 /// Fetches the keys of one pool again and again.
 #[derive(Debug)]
 pub struct Refresher {
-    pool: Arc<UserPool>,
-    store: Arc<KeyStore>,
+    source: KeySource,
     fetcher: Fetcher,
     clock: Arc<dyn Clock>,
     metrics: KeyMetrics,
@@ -39,23 +38,20 @@ pub struct Refresher {
     failures: u32,
 }
 
+/// Why the keys are what they were before.
 #[derive(Debug, thiserror::Error)]
-enum RefreshError {
+pub enum RefreshError {
+    /// There is no document.
     #[error("cannot fetch the document")]
     Fetch(#[from] FetchError),
+    /// There is one, but no keys in it.
     #[error("cannot use the document")]
     Document(#[from] UnusableDocument),
 }
 
 impl Refresher {
-    pub(crate) fn new(
-        pool: Arc<UserPool>,
-        store: Arc<KeyStore>,
-        fetcher: Fetcher,
-        clock: Arc<dyn Clock>,
-        metrics: KeyMetrics,
-    ) -> Self {
-        Self { pool, store, fetcher, clock, metrics, random: fastrand::Rng::new(), failures: 0 }
+    pub(crate) fn new(source: KeySource, fetcher: Fetcher, clock: Arc<dyn Clock>, metrics: KeyMetrics) -> Self {
+        Self { source, fetcher, clock, metrics, random: fastrand::Rng::new(), failures: 0 }
     }
 
     /// Fetches until the task is dropped.
@@ -67,42 +63,80 @@ impl Refresher {
         }
     }
 
-    async fn refresh(&self) -> Result<(), RefreshError> {
-        let document = self.fetcher.fetch(&self.pool.jwks_uri, self.pool.jwks.timeout).await?;
-        let current = self.store.current();
+    /// The pool whose keys these are.
+    #[must_use]
+    pub fn pool(&self) -> &UserPool {
+        &self.source.pool
+    }
+
+    /// Where they are fetched from.
+    #[must_use]
+    pub fn jwks_uri(&self) -> &JwksUri {
+        &self.source.jwks_uri
+    }
+
+    /// Whether the pool publishes keys there in any case, and not only if it is set up that way.
+    #[must_use]
+    pub fn is_required(&self) -> bool {
+        self.source.is_required()
+    }
+
+    /// Fetches once.
+    ///
+    /// # Errors
+    ///
+    /// [`RefreshError`]; the keys are then what they were before.
+    pub async fn refresh(&self) -> Result<(), RefreshError> {
+        let document = self.fetcher.fetch(&self.source.jwks_uri, self.source.pool.jwks.timeout).await?;
+        let current = self.source.store.current();
         let fresh = KeySet::parse(&document, self.clock.now(), current.set())?;
         self.report_change(current.set(), &fresh);
-        self.store.publish(fresh);
+        self.source.store.publish(fresh);
         Ok(())
     }
 
     /// Counts and logs the outcome, and says how long to wait.
     fn settle(&mut self, outcome: Result<(), RefreshError>) -> Duration {
-        let user_pool = &*self.pool.name;
+        let KeySource { pool, jwks_uri, .. } = &self.source;
+        let (user_pool, uri) = (&*pool.name, jwks_uri.as_str());
         match outcome {
             Ok(()) => {
                 if std::mem::take(&mut self.failures) > 0 {
-                    tracing::info!(user_pool, "keys can be fetched again");
+                    tracing::info!(user_pool, uri, "keys can be fetched again");
                 }
                 self.metrics.refreshed.inc();
+            }
+            Err(error) if self.is_not_offered(&error) => {
+                tracing::debug!(user_pool, uri, "the pool does not publish keys for this form of its issuer");
+                self.metrics.not_offered.inc();
             }
             Err(error) => {
                 self.failures = self.failures.saturating_add(1);
                 self.metrics.failed.inc();
                 let error = Chain(&error);
-                tracing::warn!(user_pool, uri = self.pool.jwks_uri.as_str(), failures = self.failures, %error, "keys not refreshed");
+                tracing::warn!(user_pool, uri, failures = self.failures, %error, "keys not refreshed");
             }
         }
-        spread(delay(self.pool.jwks.refresh, self.failures), self.random.f64())
+        spread(delay(self.source.pool.jwks.refresh, self.failures), self.random.f64())
+    }
+
+    /// A pool is not set up for every form of its issuer, and its service then denies that the address exists: that is no
+    /// failure, unless there were keys before.
+    fn is_not_offered(&self, error: &RefreshError) -> bool {
+        let is_denied = matches!(error, RefreshError::Fetch(FetchError::Status(status)) if status.is_client_error());
+        is_denied && !self.source.is_required() && self.source.store.current().set().is_none()
     }
 
     fn report_change(&self, before: Option<&KeySet>, fresh: &KeySet) {
-        self.metrics.last_success.set(i64::try_from(fresh.fetched_at()).unwrap_or(i64::MAX));
-        self.metrics.keys.set(i64::try_from(fresh.kids().len()).unwrap_or(i64::MAX));
+        // A replica that answers must not hide that the pool itself does not.
+        if self.source.is_required() {
+            self.metrics.last_success.set(i64::try_from(fresh.fetched_at()).unwrap_or(i64::MAX));
+            self.metrics.keys.set(i64::try_from(fresh.kids().len()).unwrap_or(i64::MAX));
+        }
         let is_unchanged = before.is_some_and(|before| fresh.has_keys_of(before) && before.has_keys_of(fresh));
         if !is_unchanged {
             let kids: Vec<_> = fresh.kids().collect();
-            tracing::info!(user_pool = &*self.pool.name, ?kids, "new keys");
+            tracing::info!(user_pool = &*self.source.pool.name, ?kids, "new keys");
         }
     }
 }

@@ -53,6 +53,11 @@ impl KeyStore {
         }
     }
 
+    /// How old keys may grow, in seconds.
+    pub(crate) const fn max_stale_seconds(&self) -> u64 {
+        self.max_stale_seconds
+    }
+
     /// Whether the store can decide at `now`.
     #[must_use]
     pub fn is_ready(&self, now: UnixSeconds) -> bool {

@@ -78,6 +78,7 @@ pub(super) fn pool(name: &str, issuer: &str) -> UserPool {
         name: name.into(),
         jwks_uri: issuer.jwks_uri().unwrap(),
         issuer,
+        alternatives: Box::default(),
         clients: match name {
             "any" => ClientRule::Any,
             _ => ClientRule::Listed(["client".into(), "other-client".into()].into()),

@@ -6,7 +6,7 @@ use prometheus::Registry;
 use super::*;
 use crate::{
     claims::Claims,
-    keys::key_set::KeySet,
+    keys::{issuer::KeySource, key_set::KeySet},
     metrics::AuthMetrics,
     pool::{ClientRule, JwksPolicy, UserPool},
 };
@@ -23,14 +23,16 @@ pub(super) struct Fixture {
 
 impl Fixture {
     pub(super) fn new() -> Self {
-        let issuer = Arc::new(IssuerKeys::new(UserPool {
+        let pool = Arc::new(UserPool {
             name: "main".into(),
             issuer: "https://issuer.example".parse().unwrap(),
             jwks_uri: "https://issuer.example/keys".parse().unwrap(),
+            alternatives: Box::default(),
             clients: ClientRule::Any,
             clock_skew: std::time::Duration::ZERO,
             jwks: JwksPolicy::default(),
-        }));
+        });
+        let issuer = KeySource::of(&pool).remove(0).issuer_keys();
         publish(&issuer, 0xff);
         Self { metrics: AuthMetrics::register(&Registry::new()).unwrap().cache, key: key_of(&issuer), issuer }
     }
