@@ -123,11 +123,25 @@ fn framing_that_can_be_read_in_two_ways_is_refused_and_ends_the_connection() {
             let mut client = edge.client();
             let head = format!("POST {path} HTTP/1.1\r\nHost: localhost\r\n{authorization}{framing}\r\n\r\n");
             client.send(format!("{head}0\r\n\r\n{SMUGGLED}"));
-            assert_eq!(client.response().status, 400, "{framing} {path}");
+            let response = client.response();
+            assert_eq!((response.status, response.is_last()), (400, true), "{framing} {path}");
             assert_eq!(client.rest(), b"", "{framing} {path}");
             assert!(edge.upstream.take_requests().is_empty(), "{framing} {path}");
         }
     }
+}
+
+#[test]
+fn chunks_outrank_a_length_and_end_the_connection() {
+    let edge = edge(&[]);
+    let mut client = edge.client();
+    let head = "POST /open/1 HTTP/1.1\r\nHost: localhost\r\nContent-Length: 60\r\nTransfer-Encoding: chunked\r\n\r\n";
+    client.send(format!("{head}5\r\nhello\r\n0\r\n\r\n{SMUGGLED}"));
+    let response = client.response();
+    assert_eq!((response.status, response.is_last()), (200, true));
+    assert_eq!(client.rest(), b"");
+    let seen = edge.upstream.take_request();
+    assert_eq!((seen.header("content-length"), seen.body.as_slice()), (None, b"hello".as_slice()));
 }
 
 #[test]

@@ -46,6 +46,7 @@ fn a_stop_waits_for_the_request_in_flight_and_no_longer() {
         gate.open();
         let response = client.response();
         assert_eq!((response.status, response.json()["target"].as_str()), (200, Some("/open/in-flight")), "{signal}");
+        assert_eq!(client.rest(), b"", "{signal}");
         assert_eq!(exit_code(edge.proxy.wait_exit(PROMPTLY)), Some(0), "{signal}: {}", edge.proxy.log());
     }
 }

@@ -41,6 +41,8 @@ pub enum Answer {
     Close,
     /// 200 and, in JSON, `method`, `target` and `body` of the request.
     Echo,
+    /// Exactly these bytes, and then the connection is closed.
+    Last(Vec<u8>),
     /// Exactly these bytes.
     Raw(Vec<u8>),
 }
@@ -186,6 +188,7 @@ fn serve(stream: TcpStream, state: &Watched<State>) -> io::Result<()> {
         }
         match answer {
             Answer::After(..) | Answer::Close => return Ok(()),
+            Answer::Last(bytes) => return stream.get_mut().write_all(&bytes),
             Answer::Echo => stream.get_mut().write_all(&echo(&request))?,
             Answer::Raw(bytes) => stream.get_mut().write_all(&bytes)?,
         }
