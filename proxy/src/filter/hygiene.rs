@@ -3,12 +3,15 @@
 //! Refuses requests that two readers could understand differently: what is decided on must be what the upstream reads.
 //!
 //! - the target is a path without tricks ([`crate::route::path`])
-//! - exactly one `Host`, and not an empty one (RFC 9112 section 3.2)
+//! - exactly one `Host`, a host and at most a port (RFC 9112 section 3.2): a name that one reader cuts off where another
+//!   does not would choose another route than the upstream serves
 //! - one `Authorization` at most, on open routes too: nobody knows which of two an upstream believes
-//! - one `Content-Length` at most, and no transfer coding but `chunked` (RFC 9112 section 6): where a body ends must not be
+//! - one `Content-Length` at most, of digits alone, and no transfer coding but `chunked` (RFC 9112 section 6): where a body ends must not be
 //!   a matter of opinion
 
 use cognigate_auth::token::AmbiguousToken;
+use std::net::Ipv6Addr;
+
 use http::{
     HeaderName,
     header::{AUTHORIZATION, CONTENT_LENGTH, HOST, TRANSFER_ENCODING},
@@ -91,22 +94,44 @@ fn check_framing(request: &RequestHeader) -> Result<(), Fault> {
         (Some(coding), None) => coding.as_bytes().eq_ignore_ascii_case(b"chunked"),
         (Some(_), Some(_)) => false,
     };
-    if is_chunked_at_most && !is_repeated(request, &CONTENT_LENGTH) { Ok(()) } else { Err(Fault::Framing) }
+    let mut lengths = request.headers.get_all(CONTENT_LENGTH).iter();
+    let is_length_at_most = match (lengths.next(), lengths.next()) {
+        (None, _) => true,
+        // A list of equal lengths is one length to some readers and none to others.
+        (Some(length), None) => !length.is_empty() && length.as_bytes().iter().all(u8::is_ascii_digit),
+        (Some(_), Some(_)) => false,
+    };
+    if is_chunked_at_most && is_length_at_most { Ok(()) } else { Err(Fault::Framing) }
 }
 
 fn is_repeated(request: &RequestHeader, name: &HeaderName) -> bool {
     request.headers.get_all(name).iter().nth(1).is_some()
 }
 
-/// The host of an HTTP/2 request is its authority, of an HTTP/1 request its `Host` field.
 fn host(request: &RequestHeader) -> Option<&str> {
     let mut fields = request.headers.get_all(HOST).iter();
-    let host = match (fields.next(), fields.next()) {
-        (Some(_), Some(_)) => return None,
-        (Some(field), None) => field.to_str().ok()?,
-        (None, _) => request.uri.authority()?.as_str(),
+    match (fields.next(), fields.next()) {
+        (Some(field), None) => field.to_str().ok().filter(|host| is_authority(host)),
+        (None, _) | (Some(_), Some(_)) => None,
+    }
+}
+
+/// A name, an IPv4 address or an IPv6 address in brackets, then a port or nothing (RFC 9110 section 4.2). Names have
+/// letters, digits, `-`, `.` and `_`: what else the RFC allows has no use but to be read in two ways.
+fn is_authority(text: &str) -> bool {
+    let (is_host, port) = match text.strip_prefix('[').and_then(|rest| rest.split_once(']')) {
+        Some((address, rest)) => (address.parse::<Ipv6Addr>().is_ok(), rest),
+        None => {
+            let (name, rest) = text.find(':').and_then(|colon| text.split_at_checked(colon)).unwrap_or((text, ""));
+            let is_letter = |byte: u8| byte.is_ascii_alphanumeric() || matches!(byte, b'-' | b'.' | b'_');
+            (!name.is_empty() && name.bytes().all(is_letter), rest)
+        }
     };
-    (!host.is_empty()).then_some(host)
+    let is_port = match port.strip_prefix(':') {
+        Some(digits) => digits.bytes().all(|byte| byte.is_ascii_digit()) && digits.parse::<u16>().is_ok(),
+        None => port.is_empty(),
+    };
+    is_host && is_port
 }
 
 #[cfg(test)]
@@ -122,6 +147,23 @@ mod tests {
     }
 
     #[test]
+    fn rfc9110_4_2_a_host_is_a_name_or_an_address_and_a_port() {
+        for host in ["a", "api.example.com", "api.example.com:443", "a_b.", "127.0.0.1:80", "[::1]", "[::1]:80"] {
+            assert!(check(&request("/", &[("host", host)])).is_ok(), "{host}");
+        }
+        for host in [
+            "a:abc", "a,", "a/", "a:80:80", "a:+80", "a?x", "%61", "a b", "a@b", ":80", "a:", "a:65536", "[::1",
+            "[::1]x", "[a]", "::1",
+        ] {
+            assert_eq!(
+                check(&request("/", &[("host", host)])).err().map(Fault::reason),
+                Some("host_ambiguous"),
+                "{host}"
+            );
+        }
+    }
+
+    #[test]
     fn what_two_readers_could_understand_differently_is_refused() {
         for (target, fields, fault) in [
             ("/", vec![], Some("host_ambiguous")),
@@ -131,6 +173,8 @@ mod tests {
             ("http://a/b", vec![("host", "a")], Some("path_ambiguous")),
             ("*", vec![("host", "a")], Some("path_ambiguous")),
             ("/", vec![("host", "a"), ("content-length", "1"), ("content-length", "1")], Some("framing_ambiguous")),
+            ("/", vec![("host", "a"), ("content-length", "1, 1")], Some("framing_ambiguous")),
+            ("/", vec![("host", "a"), ("content-length", "+1")], Some("framing_ambiguous")),
             ("/", vec![("host", "a"), ("transfer-encoding", "gzip, chunked")], Some("framing_ambiguous")),
             (
                 "/",
