@@ -49,7 +49,13 @@ impl Edge {
     /// asks for an ID token, `/open/{proxy+}` for nothing.
     #[track_caller]
     pub fn start(binary: &str, sections: &[(&str, &str)]) -> Self {
-        let edge = Self::launch(binary, KeyServer::start(document([&key(KID)])), sections);
+        Self::start_logging(binary, "info", sections)
+    }
+
+    /// The same, with `log` in `COGNIGATE_LOG`.
+    #[track_caller]
+    pub fn start_logging(binary: &str, log: &str, sections: &[(&str, &str)]) -> Self {
+        let edge = Self::launch_logging(binary, log, KeyServer::start(document([&key(KID)])), sections);
         edge.proxy.wait_ready();
         edge
     }
@@ -57,6 +63,11 @@ impl Edge {
     /// Starts everything with these keys, and waits only until the listeners are bound.
     #[track_caller]
     pub fn launch(binary: &str, keys: KeyServer, sections: &[(&str, &str)]) -> Self {
+        Self::launch_logging(binary, "info", keys, sections)
+    }
+
+    #[track_caller]
+    fn launch_logging(binary: &str, log: &str, keys: KeyServer, sections: &[(&str, &str)]) -> Self {
         let (upstream, pool) = (Upstream::start(), Pool::new("eu-west-1_AbC123xyz"));
         let sections: BTreeMap<_, _> = SECTIONS.iter().chain(sections).copied().collect();
         let config: String = sections.iter().map(|(name, value)| format!("{name}: {value}\n")).collect();
@@ -65,7 +76,7 @@ impl Edge {
             .replace("$CLIENT", CLIENT_ID)
             .replace("$KEYS", &keys.uri())
             .replace("$UPSTREAM", &upstream.address().to_string());
-        Self { proxy: Proxy::start(binary, &config), upstream, keys, pool }
+        Self { proxy: Proxy::start_logging(binary, log, &config), upstream, keys, pool }
     }
 
     /// Waits until the proxy has the keys of `main`. It may still not be ready: other pools may have none.

@@ -192,9 +192,15 @@ impl Proxy {
     /// If it does not start, with what it logged.
     #[track_caller]
     pub fn start(binary: &str, config: &str) -> Self {
+        Self::start_logging(binary, "info", config)
+    }
+
+    /// The same, with `log` in `COGNIGATE_LOG`.
+    #[track_caller]
+    pub(crate) fn start_logging(binary: &str, log: &str, config: &str) -> Self {
         let directory = Directory::new();
         let file = directory.write("cognigate.yaml", config);
-        let process = Process::spawn(Command::new(binary).args(["run", "-c"]).arg(file));
+        let process = Process::spawn(Command::new(binary).env("COGNIGATE_LOG", log).args(["run", "-c"]).arg(file));
         let bound = |listener| process.stderr().find(listener, |line| bound_address(line, listener));
         let (address, admin) = (bound("listener=http"), bound("listener=admin"));
         Self { process, address, admin, _directory: directory }

@@ -5,7 +5,7 @@ use std::{
     path::Path,
 };
 
-use super::{EXIT_BAD_CONFIG, EXIT_FAILURE, report, stop_signals};
+use super::{EXIT_BAD_CONFIG, EXIT_FAILURE, report, stop_signals, survive_hangups};
 use crate::{
     app::{self, App, StartError},
     config::{self, model::Config},
@@ -32,6 +32,7 @@ pub fn run(file: &Path) -> u8 {
 }
 
 async fn serve(config: &Config) -> Result<(), StartError> {
+    survive_hangups()?;
     App::bind(config)?.serve(stop_signals()?).await;
     Ok(())
 }
