@@ -123,7 +123,17 @@ impl App {
     /// Serves until `stop` is done; then takes no new connection and waits for the requests in flight, at most for the
     /// grace time. A stop that is asked for once more ends the wait.
     pub async fn serve(self, mut stop: impl AsyncFnMut()) {
-        let Self { listeners, admin, runtime, drain, metrics, registry, fetcher, threads, shutdown_grace } = self;
+        let Self {
+            listeners,
+            admin: admin_listener,
+            runtime,
+            drain,
+            metrics,
+            registry,
+            fetcher,
+            threads,
+            shutdown_grace,
+        } = self;
         let mut refreshers = JoinSet::new();
         for refresher in runtime.load().authorizer.refreshers(&fetcher) {
             refreshers.spawn(refresher.run());
@@ -133,27 +143,35 @@ impl App {
         for listener in listeners {
             let address = listener.address();
             let open = metrics.listener(&address.to_string());
-            listener.serve(Counted::new(Arc::clone(&proxy), open), stopped.clone());
+            listener.serve(Counted::new(Arc::clone(&proxy), open, Arc::clone(&drain)), stopped.clone());
             tracing::info!(listener = %"http", %address, "listening");
         }
-        // Told about the stop by no one: it answers until the process ends.
-        let (_stop_admin, never) = watch::channel(false);
-        let address = admin.address();
-        admin.serve(HttpServer::new_app(AdminService::new(runtime, Arc::clone(&drain), registry)), never);
+        let (stop_admin, admin_stopped) = watch::channel(false);
+        let address = admin_listener.address();
+        let admin = AdminService::new(runtime, Arc::clone(&drain), registry);
+        let admin = admin_listener.serve(HttpServer::new_app(admin), admin_stopped);
         tracing::info!(listener = %"admin", %address, "listening");
 
         stop().await;
-        tracing::info!(in_flight = drain.in_flight(), "stopping");
+        tracing::info!(connections = drain.connections(), "stopping");
         drain.begin();
         // Fails only if nothing serves any more.
         let _ = stop_serving.send(true);
-        tokio::select! {
-            () = drain.emptied() => tracing::info!("stopped"),
-            () = tokio::time::sleep(shutdown_grace) => {
-                tracing::warn!(in_flight = drain.in_flight(), "stopped with requests in flight: shutdown_grace is over");
-            }
-            () = stop() => tracing::warn!(in_flight = drain.in_flight(), "stopped at once"),
+        drained(&drain, shutdown_grace, stop).await;
+        // The admin listener answers to the end, so that readiness can be seen to be gone.
+        let _ = stop_admin.send(true);
+        let _ = admin.await;
+    }
+}
+
+/// Waits for the last connection, for `grace` to be over or for another stop, whichever is first.
+async fn drained(drain: &Drain, grace: Duration, mut stop: impl AsyncFnMut()) {
+    tokio::select! {
+        () = drain.emptied() => tracing::info!("stopped"),
+        () = tokio::time::sleep(grace) => {
+            tracing::warn!(connections = drain.connections(), "stopped with requests in flight: shutdown_grace is over");
         }
+        () = stop() => tracing::warn!(connections = drain.connections(), "stopped at once"),
     }
 }
 

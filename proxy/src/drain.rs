@@ -1,6 +1,9 @@
 //! Hot path: no lock, no I/O, no info log.
 //!
-//! Counts the requests that are being served, so that a stop can wait for the last of them.
+//! Counts the connections that are open, so that a stop can wait for the last of them.
+//!
+//! Connections and not requests: one whose request is still being read has none yet, and must not be cut off. Those that
+//! wait for a request close by themselves as soon as a stop begins, so nothing is waited for but requests.
 
 use std::sync::{
     Arc,
@@ -9,24 +12,24 @@ use std::sync::{
 
 use tokio::sync::Notify;
 
-/// The requests in flight, and whether they are the last.
+/// The open connections, and whether they are the last.
 #[derive(Debug, Default)]
 pub struct Drain {
-    in_flight: AtomicUsize,
+    connections: AtomicUsize,
     has_begun: AtomicBool,
     empty: Notify,
 }
 
-/// A request in flight, until it is dropped.
+/// An open connection, until it is dropped.
 #[derive(Debug)]
-pub struct InFlight(Arc<Drain>);
+pub struct Entered(Arc<Drain>);
 
 impl Drain {
-    /// Counts a request in.
+    /// Counts a connection in.
     #[must_use]
-    pub fn enter(self: &Arc<Self>) -> InFlight {
-        self.in_flight.fetch_add(1, Ordering::Relaxed);
-        InFlight(Arc::clone(self))
+    pub fn enter(self: &Arc<Self>) -> Entered {
+        self.connections.fetch_add(1, Ordering::Relaxed);
+        Entered(Arc::clone(self))
     }
 
     /// Asks every connection to close after its current request.
@@ -40,20 +43,20 @@ impl Drain {
         self.has_begun.load(Ordering::Relaxed)
     }
 
-    /// How many requests are being served.
+    /// How many connections are open.
     #[must_use]
-    pub fn in_flight(&self) -> usize {
-        self.in_flight.load(Ordering::SeqCst)
+    pub fn connections(&self) -> usize {
+        self.connections.load(Ordering::SeqCst)
     }
 
-    /// Waits until no request is being served. Only after [`begin`](Self::begin).
+    /// Waits until no connection is open. Only after [`begin`](Self::begin).
     pub async fn emptied(&self) {
         loop {
             let emptied = self.empty.notified();
             tokio::pin!(emptied);
-            // Registered before the count is looked at, so that the last request cannot leave unnoticed in between.
+            // Registered before the count is looked at, so that the last connection cannot leave unnoticed in between.
             emptied.as_mut().enable();
-            if self.in_flight() == 0 {
+            if self.connections() == 0 {
                 return;
             }
             emptied.await;
@@ -61,9 +64,9 @@ impl Drain {
     }
 }
 
-impl Drop for InFlight {
+impl Drop for Entered {
     fn drop(&mut self) {
-        let was_last = self.0.in_flight.fetch_sub(1, Ordering::SeqCst) == 1;
+        let was_last = self.0.connections.fetch_sub(1, Ordering::SeqCst) == 1;
         if was_last && self.0.has_begun.load(Ordering::SeqCst) {
             self.0.empty.notify_waiters();
         }
@@ -75,7 +78,7 @@ mod tests {
     use super::*;
 
     #[tokio::test]
-    async fn a_drain_ends_with_the_last_request() {
+    async fn a_drain_ends_with_the_last_connection() {
         let drain = Arc::new(Drain::default());
         let (first, second) = (drain.enter(), drain.enter());
         drain.begin();
@@ -88,6 +91,6 @@ mod tests {
         assert!(!waiting.is_finished());
         drop(second);
         waiting.await.unwrap();
-        assert_eq!(drain.in_flight(), 0);
+        assert_eq!(drain.connections(), 0);
     }
 }

@@ -58,6 +58,7 @@ fn a_stop_does_not_wait_for_idle_connections() {
     assert_eq!(idle.ask(&get("/open/1")).status, 200);
     edge.proxy.signal("TERM");
     assert_eq!(exit_code(edge.proxy.wait_exit(PROMPTLY)), Some(0));
+    assert!(!edge.proxy.log().contains("ERROR"), "{}", edge.proxy.log());
     assert_eq!(idle.rest(), b"");
 }
 
