@@ -6,10 +6,7 @@ use std::{sync::Arc, time::Instant};
 
 use cognigate_auth::cache::VerifiedToken;
 
-use crate::{
-    drain::InFlight,
-    runtime::{Route, Runtime},
-};
+use crate::runtime::{Route, Runtime};
 
 /// The state of one request.
 #[derive(Debug)]
@@ -26,13 +23,14 @@ pub struct RequestContext {
     pub upstream_started: Option<Instant>,
     /// How many endpoints were tried.
     pub attempts: usize,
-    _in_flight: InFlight,
+    /// The last of them, by its place in the pool.
+    pub endpoint: Option<usize>,
 }
 
 impl RequestContext {
     /// The context of a request that arrives now.
     #[must_use]
-    pub fn new(runtime: Arc<Runtime>, in_flight: InFlight) -> Self {
+    pub fn new(runtime: Arc<Runtime>) -> Self {
         Self {
             runtime,
             route: None,
@@ -40,7 +38,7 @@ impl RequestContext {
             started: Instant::now(),
             upstream_started: None,
             attempts: 0,
-            _in_flight: in_flight,
+            endpoint: None,
         }
     }
 

@@ -22,8 +22,11 @@ pub const NO_ROUTE: &str = "none";
 /// The methods that have a label of their own; every other is `OTHER`.
 const METHODS: [&str; 9] = ["GET", "HEAD", "POST", "PUT", "PATCH", "DELETE", "OPTIONS", "TRACE", "OTHER"];
 
-/// The statuses that have a label of their own.
+/// The statuses that have a label of their own; every other is [`OTHER_CODE`].
 const CODES: std::ops::Range<usize> = 100..600;
+
+/// The label of statuses that HTTP does not have.
+const OTHER_CODE: &str = "other";
 
 /// Seconds; from an answer that is made here to the longest that a client waits.
 const DURATION_BUCKETS: [f64; 15] =
@@ -208,12 +211,13 @@ impl RequestMetrics {
     fn counter(&self, method: &Method, status: StatusCode) -> Option<&IntCounter> {
         let others = METHODS.len() - 1;
         let method = METHODS.iter().position(|name| *name == method.as_str()).unwrap_or(others);
-        let code = usize::from(status.as_u16());
-        let cells = self.cells.get(method)?.get_or_init(|| CODES.map(|_| OnceLock::new()).collect());
-        let cell = cells.get(code.checked_sub(CODES.start)?)?;
+        let place = usize::from(status.as_u16()).checked_sub(CODES.start).filter(|place| *place < CODES.len());
+        let cells = self.cells.get(method)?.get_or_init(|| (0..=CODES.len()).map(|_| OnceLock::new()).collect());
+        let cell = cells.get(place.unwrap_or(CODES.len()))?;
         Some(cell.get_or_init(|| {
             let method = METHODS.get(method).copied().unwrap_or_default();
-            self.counters.with_label_values(&[&*self.route, method, status.as_str()])
+            let code = place.map_or(OTHER_CODE, |_| status.as_str());
+            self.counters.with_label_values(&[&*self.route, method, code])
         }))
     }
 }
@@ -249,8 +253,14 @@ mod tests {
             })
             .collect();
         found.sort_by(|one, other| one.0.cmp(&other.0));
-        let expected =
-            [("200 GET GET /a", 1.0), ("200 OTHER GET /a", 3.0), ("599 GET GET /a", 1.0), ("599 OTHER GET /a", 3.0)];
+        let expected = [
+            ("200 GET GET /a", 1.0),
+            ("200 OTHER GET /a", 3.0),
+            ("599 GET GET /a", 1.0),
+            ("599 OTHER GET /a", 3.0),
+            ("other GET GET /a", 1.0),
+            ("other OTHER GET /a", 3.0),
+        ];
         assert_eq!(found, expected.map(|(labels, count)| (labels.to_owned(), count)));
     }
 

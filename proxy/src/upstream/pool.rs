@@ -2,9 +2,12 @@
 //!
 //! A named set of endpoints that serve the same thing.
 
-use std::sync::atomic::{AtomicUsize, Ordering};
+use std::{
+    net::SocketAddr,
+    sync::atomic::{AtomicUsize, Ordering},
+};
 
-use pingora_core::upstreams::peer::{HttpPeer, PeerOptions};
+use pingora_core::upstreams::peer::{H1UpgradePolicy, HttpPeer, Peer, PeerOptions};
 
 use crate::{
     config::model::{Balance, TimeoutsConfig, UpstreamConfig},
@@ -52,10 +55,19 @@ impl Pool {
         &self.metrics
     }
 
-    /// The endpoint whose turn it is.
-    pub fn next_peer(&self) -> Option<&HttpPeer> {
+    /// Where an endpoint is.
+    #[must_use]
+    pub fn address(&self, place: usize) -> Option<&SocketAddr> {
+        self.peers.get(place)?.address().as_inet()
+    }
+
+    /// The endpoint whose turn it is, by its place; another than `failed` if there is one.
+    pub fn next_peer(&self, failed: Option<usize>) -> Option<(usize, &HttpPeer)> {
         let turn = self.cursor.fetch_add(1, Ordering::Relaxed).checked_rem(self.turns.len())?;
-        self.turns.get(turn).and_then(|index| self.peers.get(*index))
+        let mut places = self.turns.iter().cycle().skip(turn).take(self.turns.len());
+        let next = places.next()?;
+        let place = if Some(*next) == failed { places.find(|place| **place != *next).unwrap_or(next) } else { next };
+        Some((*place, self.peers.get(*place)?))
     }
 }
 
@@ -67,5 +79,7 @@ fn options(timeouts: TimeoutsConfig) -> PeerOptions {
     options.read_timeout = Some(read);
     options.write_timeout = Some(write);
     options.idle_timeout = Some(idle);
+    // A connection that stopped being HTTP would outlive the token that it was opened with.
+    options.http_upstream_request_policy.h1_upgrade = H1UpgradePolicy::Deny;
     options
 }
