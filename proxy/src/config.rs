@@ -17,6 +17,7 @@ mod file;
 mod finding;
 mod load;
 pub mod model;
+pub mod origin;
 pub mod pattern;
 pub mod rule;
 mod yaml;

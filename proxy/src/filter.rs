@@ -1,6 +1,7 @@
 //! What happens to a request before it goes to an upstream: one rule a file, in the order of the request path.
 
 pub mod auth;
+pub mod cors;
 pub mod hygiene;
 pub mod identity;
 pub mod rewrite;

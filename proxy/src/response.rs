@@ -1,28 +1,35 @@
 //! Every response that is made here, without an upstream.
 //!
-//! The one place where a refusal becomes a status, headers and a body. Each has a `Content-Length`, is never stored by a
-//! cache, and keeps the connection wherever the next request can still be found on it.
+//! The one place where a refusal becomes a status, headers and a body, in the words of a profile: one file each, a table of
+//! every refusal. Each response has a `Content-Length`, is never stored by a cache, says which pages may read it, and keeps
+//! the connection wherever the next request can still be found on it. A gRPC client gets a status of gRPC.
 
+mod aws_http;
+mod aws_rest;
+mod grpc;
+mod refusal;
+mod request_id;
 mod rfc6750;
 
 use std::time::Duration;
 
 use bytes::Bytes;
-use cognigate_auth::{policy::Policy, rejection::Rejection};
+use cognigate_auth::policy::Policy;
 use http::{
     HeaderValue, Method, StatusCode,
-    header::{CACHE_CONTROL, CONTENT_TYPE, EXPECT, RETRY_AFTER, WWW_AUTHENTICATE},
+    header::{CACHE_CONTROL, CONTENT_LENGTH, CONTENT_TYPE, EXPECT},
 };
-use pingora_core::{Error, Result};
-use pingora_http::ResponseHeader;
+use pingora_core::{Error, Result, protocols::http::ServerSession};
+use pingora_http::{RequestHeader, ResponseHeader};
 use pingora_proxy::Session;
 use pingora_timeout::timeout;
 
-use crate::{config::model::Profile, filter::hygiene::Fault};
-
-/// How soon a client may ask again when keys are missing, in seconds. The first retries of a key fetch follow each other
-/// within that time.
-const RETRY_AFTER_SECONDS: u32 = 5;
+pub use self::refusal::Refusal;
+use self::request_id::RequestIds;
+use crate::{
+    config::model::{CorsConfig, Profile},
+    filter::cors::{self, Cors},
+};
 
 /// The largest unread request body that is read and dropped to keep a connection, in bytes.
 const MAX_DISCARDED_BODY_BYTES: u64 = 64 * 1024;
@@ -30,78 +37,65 @@ const MAX_DISCARDED_BODY_BYTES: u64 = 64 * 1024;
 /// How long such a body may take to arrive.
 const DISCARD_TIMEOUT: Duration = Duration::from_secs(2);
 
-/// Why a request is answered here.
+/// What a profile makes of a refusal.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Refusal {
-    /// It could be understood in two ways.
-    Ambiguous(Fault),
-    /// The upstream could not be reached or broke off.
-    BadGateway,
-    /// The client's request broke off or could not be read.
-    BadRequest,
-    /// The upstream took too long.
-    GatewayTimeout,
-    /// A fault of our own.
-    Internal,
-    /// No route matches.
-    NoRoute,
-    /// The caller may not use the route.
-    Rejected(Rejection),
-}
-
-impl Refusal {
-    /// The one place where a reason becomes a status. 401 and 403: RFC 6750 section 3.1. 503 is our choice: undecidable is
-    /// not unauthorized.
-    #[must_use]
-    pub const fn status(self) -> StatusCode {
-        match self {
-            Self::Ambiguous(_) | Self::BadRequest => StatusCode::BAD_REQUEST,
-            Self::BadGateway => StatusCode::BAD_GATEWAY,
-            Self::GatewayTimeout => StatusCode::GATEWAY_TIMEOUT,
-            Self::Internal => StatusCode::INTERNAL_SERVER_ERROR,
-            Self::NoRoute => StatusCode::NOT_FOUND,
-            Self::Rejected(rejection) => rejected_status(rejection),
-        }
-    }
-
-    const fn keeps_connection(self) -> bool {
-        match self {
-            Self::Ambiguous(fault) => !fault.closes_connection(),
-            Self::BadGateway | Self::BadRequest | Self::GatewayTimeout | Self::Internal => false,
-            Self::NoRoute | Self::Rejected(_) => true,
-        }
-    }
-}
-
-const fn rejected_status(rejection: Rejection) -> StatusCode {
-    match rejection {
-        Rejection::AlgNotAllowed
-        | Rejection::ClientNotAllowed
-        | Rejection::IssuerUnknown
-        | Rejection::KidUnknown
-        | Rejection::SignatureInvalid
-        | Rejection::TokenExpired
-        | Rejection::TokenMalformed
-        | Rejection::TokenMissing
-        | Rejection::TokenNotYetValid
-        | Rejection::TokenTooLarge
-        | Rejection::TokenUseMismatch => StatusCode::UNAUTHORIZED,
-        Rejection::GroupMissing | Rejection::ScopeMissing => StatusCode::FORBIDDEN,
-        Rejection::KeysUnavailable => StatusCode::SERVICE_UNAVAILABLE,
-    }
+struct Answer {
+    status: StatusCode,
+    /// JSON with one member, `message`.
+    body: &'static str,
 }
 
 /// Makes responses in the words of one profile.
-#[derive(Clone, Copy, Debug)]
+#[derive(Debug)]
 pub struct Responder {
     profile: Profile,
+    cors: Option<Cors>,
+    request_ids: RequestIds,
 }
 
 impl Responder {
-    /// Answers as `profile` says.
+    /// Answers as `profile` says, to be read by whom `cors` says.
     #[must_use]
-    pub const fn new(profile: Profile) -> Self {
-        Self { profile }
+    pub fn new(profile: Profile, cors: Option<&CorsConfig>) -> Self {
+        let fields: &[&str] = match profile {
+            Profile::AwsHttp => &aws_http::FIELDS,
+            Profile::AwsRest => &aws_rest::FIELDS,
+            Profile::Rfc6750 => &rfc6750::FIELDS,
+        };
+        let cors = cors.map(|config| Cors::new(config, fields));
+        Self { profile, cors, request_ids: RequestIds::new() }
+    }
+
+    /// The status that a client gets, unless it reads gRPC.
+    #[must_use]
+    pub const fn status(&self, refusal: Refusal) -> StatusCode {
+        self.answer(refusal).status
+    }
+
+    /// Who may read responses, if the proxy says so at all.
+    #[must_use]
+    pub const fn cors(&self) -> Option<&Cors> {
+        self.cors.as_ref()
+    }
+
+    /// Whether a request is one that [`answer_preflight`](Self::answer_preflight) answers.
+    #[must_use]
+    pub fn is_preflight(&self, request: &RequestHeader) -> bool {
+        self.cors.is_some() && cors::is_preflight(request)
+    }
+
+    /// Answers a preflight: 204, and what a page may send.
+    ///
+    /// # Errors
+    ///
+    /// Pingora's, if the client is gone.
+    pub async fn answer_preflight(&self, session: &mut Session) -> Result<()> {
+        let mut header = ResponseHeader::build_no_case(StatusCode::NO_CONTENT, Some(8))?;
+        if let Some(cors) = &self.cors {
+            cors.mark_preflight(session.req_header(), &mut header)?;
+        }
+        settle_connection(session, true).await;
+        write_head_alone(session, header).await
     }
 
     /// Answers a request with a refusal. `policy` is the route's, where there is one.
@@ -109,51 +103,81 @@ impl Responder {
     /// # Errors
     ///
     /// Pingora's, if the client is gone.
-    pub async fn refuse(self, session: &mut Session, refusal: Refusal, policy: Option<&Policy>) -> Result<()> {
-        let body = message(refusal.status());
-        let header = self.header(refusal, policy, body.len())?;
-        let keeps_connection = refusal.keeps_connection() && discard_request_body(session).await;
-        if !keeps_connection {
-            session.set_keepalive(None);
+    pub async fn refuse(&self, session: &mut Session, refusal: Refusal, policy: Option<&Policy>) -> Result<()> {
+        let is_grpc = grpc::is_spoken_in(session.req_header());
+        let Answer { status, body } = self.answer(refusal);
+        let mut header = match is_grpc {
+            true => grpc::header(refusal, policy)?,
+            false => self.header(status, body, refusal, policy)?,
+        };
+        header.insert_header(CACHE_CONTROL, HeaderValue::from_static("no-store"))?;
+        if let Some(seconds) = refusal.retry_after() {
+            header.insert_header("Retry-After", seconds)?;
+        }
+        if let Some(cors) = &self.cors {
+            cors.mark_refusal(session.req_header(), &mut header)?;
+        }
+        settle_connection(session, refusal.keeps_connection()).await;
+        if is_grpc {
+            return write_head_alone(session, header).await;
         }
         let has_body = session.req_header().method != Method::HEAD;
         session.write_response_header(Box::new(header), false).await?;
-        session.write_response_body(has_body.then_some(body), true).await
+        session.write_response_body(has_body.then(|| Bytes::from_static(body.as_bytes())), true).await
     }
 
-    fn header(self, refusal: Refusal, policy: Option<&Policy>, content_length: usize) -> Result<ResponseHeader> {
-        let mut header = ResponseHeader::build_no_case(refusal.status(), Some(5))?;
+    const fn answer(&self, refusal: Refusal) -> Answer {
+        match self.profile {
+            Profile::AwsHttp => aws_http::answer(refusal),
+            Profile::AwsRest => aws_rest::answer(refusal),
+            Profile::Rfc6750 => rfc6750::answer(refusal),
+        }
+    }
+
+    fn header(
+        &self,
+        status: StatusCode,
+        body: &str,
+        refusal: Refusal,
+        policy: Option<&Policy>,
+    ) -> Result<ResponseHeader> {
+        let mut header = match self.profile {
+            // API Gateway's spelling of the names, for clients that compare them as they stand.
+            Profile::AwsRest => ResponseHeader::build(status, Some(8))?,
+            Profile::AwsHttp | Profile::Rfc6750 => ResponseHeader::build_no_case(status, Some(8))?,
+        };
         header.insert_header(CONTENT_TYPE, HeaderValue::from_static("application/json"))?;
-        header.set_content_length(content_length)?;
-        header.insert_header(CACHE_CONTROL, HeaderValue::from_static("no-store"))?;
-        if let Refusal::Rejected(rejection) = refusal {
-            let challenge = match self.profile {
-                Profile::Rfc6750 => rfc6750::challenge(rejection, policy),
-            };
-            if let Some(challenge) = challenge {
-                header.insert_header(WWW_AUTHENTICATE, challenge)?;
-            }
-            if rejection == Rejection::KeysUnavailable {
-                header.insert_header(RETRY_AFTER, RETRY_AFTER_SECONDS)?;
-            }
+        header.set_content_length(body.len())?;
+        match self.profile {
+            Profile::AwsHttp => aws_http::add_fields(&mut header, refusal, policy, &self.request_ids)?,
+            Profile::AwsRest => aws_rest::add_fields(&mut header, refusal, &self.request_ids)?,
+            Profile::Rfc6750 => rfc6750::add_fields(&mut header, refusal, policy)?,
         }
         Ok(header)
     }
 }
 
-/// The body: one member `message`, as clients of API Gateway expect it.
-fn message(status: StatusCode) -> Bytes {
-    let text: &'static str = match status {
-        StatusCode::BAD_GATEWAY => r#"{"message":"Bad Gateway"}"#,
-        StatusCode::BAD_REQUEST => r#"{"message":"Bad Request"}"#,
-        StatusCode::FORBIDDEN => r#"{"message":"Forbidden"}"#,
-        StatusCode::GATEWAY_TIMEOUT => r#"{"message":"Gateway Timeout"}"#,
-        StatusCode::NOT_FOUND => r#"{"message":"Not Found"}"#,
-        StatusCode::SERVICE_UNAVAILABLE => r#"{"message":"Service Unavailable"}"#,
-        StatusCode::UNAUTHORIZED => r#"{"message":"Unauthorized"}"#,
-        _ => r#"{"message":"Internal Server Error"}"#,
-    };
-    Bytes::from_static(text.as_bytes())
+/// Writes a response that ends with its head.
+///
+/// On HTTP/2 that head carries the end of the stream, which [`Session::write_response_header`] would not set: gRPC clients
+/// tell trailers from headers by it.
+async fn write_head_alone(session: &mut Session, mut header: ResponseHeader) -> Result<()> {
+    if let ServerSession::H2(stream) = session.as_downstream_mut() {
+        return stream.write_response_header(Box::new(header), true);
+    }
+    // RFC 9110 section 8.6: not in a 204.
+    if header.status != StatusCode::NO_CONTENT {
+        header.set_content_length(0)?;
+    }
+    session.write_response_header(Box::new(header), true).await?;
+    session.write_response_body(None, true).await
+}
+
+/// Closes the connection after the response, unless the next request can be found on it and the refusal does not forbid that.
+async fn settle_connection(session: &mut Session, may_be_kept: bool) {
+    if !(may_be_kept && discard_request_body(session).await) {
+        session.set_keepalive(None);
+    }
 }
 
 /// Reads and drops what is left of the request, if that is little and certain to come. Says whether the connection can be
@@ -165,8 +189,7 @@ async fn discard_request_body(session: &mut Session) -> bool {
         return true;
     }
     let request = session.req_header();
-    let length =
-        request.headers.get(http::header::CONTENT_LENGTH).and_then(|value| value.to_str().ok()?.parse::<u64>().ok());
+    let length = request.headers.get(CONTENT_LENGTH).and_then(|value| value.to_str().ok()?.parse::<u64>().ok());
     let is_small = length.is_some_and(|length| length <= MAX_DISCARDED_BODY_BYTES);
     if !is_small || request.headers.contains_key(EXPECT) {
         return false;
@@ -179,30 +202,102 @@ async fn discard_request_body(session: &mut Session) -> bool {
 }
 
 #[cfg(test)]
-mod tests {
+mod fixture {
+    use cognigate_auth::policy::TokenUseRule;
+
     use super::*;
+    use crate::filter::hygiene::Fault;
+
+    /// Every refusal that is no fault of the caller's token.
+    pub(super) const EVERY_FAULT: [Refusal; 8] = [
+        Refusal::Ambiguous(Fault::Host),
+        Refusal::BadGateway,
+        Refusal::BadRequest,
+        Refusal::BodyTooLarge,
+        Refusal::GatewayTimeout,
+        Refusal::Internal,
+        Refusal::NoRoute,
+        Refusal::RateLimited { retry_after: 7 },
+    ];
+
+    pub(super) fn policy(scopes: &[&str]) -> Policy {
+        Policy {
+            user_pools: Box::default(),
+            token_use: TokenUseRule::Any,
+            scopes_any: scopes.iter().map(|scope| (*scope).into()).collect(),
+            groups_any: Box::default(),
+        }
+    }
+
+    pub(super) fn shown(answer: &Answer) -> (u16, String) {
+        (answer.status.as_u16(), answer.body.to_owned())
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use cognigate_auth::rejection::Rejection;
+
+    use super::{fixture::EVERY_FAULT, *};
+
+    const PROFILES: [Profile; 3] = [Profile::AwsHttp, Profile::AwsRest, Profile::Rfc6750];
+
+    fn every_refusal() -> impl Iterator<Item = Refusal> {
+        EVERY_FAULT.into_iter().chain(Rejection::ALL.map(Refusal::Rejected))
+    }
 
     #[test]
-    fn rfc6750_3_1_statuses() {
-        for rejection in Rejection::ALL {
-            let status = Refusal::Rejected(rejection).status().as_u16();
-            let expected = match rejection.reason() {
-                "scope_missing" | "group_missing" => 403,
-                "keys_unavailable" => 503,
-                _ => 401,
-            };
-            assert_eq!(status, expected, "{rejection}");
+    fn what_is_undecidable_is_503_in_every_profile() {
+        for profile in PROFILES {
+            let status = Responder::new(profile, None).status(Refusal::Rejected(Rejection::KeysUnavailable));
+            assert_eq!(status, StatusCode::SERVICE_UNAVAILABLE, "{profile:?}");
         }
     }
 
     #[test]
-    fn the_body_names_the_status() {
-        let faults =
-            [Refusal::BadGateway, Refusal::BadRequest, Refusal::GatewayTimeout, Refusal::Internal, Refusal::NoRoute];
-        for refusal in faults.into_iter().chain(Rejection::ALL.map(Refusal::Rejected)) {
-            let status = refusal.status();
-            let expected = format!(r#"{{"message":"{}"}}"#, status.canonical_reason().unwrap());
-            assert_eq!(message(status), expected.as_bytes(), "{status}");
+    fn a_body_is_compact_json_with_a_message() {
+        for profile in PROFILES {
+            for refusal in every_refusal() {
+                let Answer { body, .. } = Responder::new(profile, None).answer(refusal);
+                let value: serde_json::Value = serde_json::from_str(body).unwrap();
+                assert!(value["message"].is_string(), "{profile:?} {refusal:?}: {body}");
+                assert_eq!(serde_json::to_string(&value).unwrap(), body, "{profile:?} {refusal:?}");
+            }
+        }
+    }
+
+    #[test]
+    fn the_fields_of_a_refusal_are_those_that_pages_may_read() {
+        let added = |profile, refusal| {
+            let responder = Responder::new(profile, None);
+            let Answer { status, body } = responder.answer(refusal);
+            let header = responder.header(status, body, refusal, None).unwrap();
+            header.headers.keys().map(|name| name.as_str().to_owned()).collect::<Vec<_>>()
+        };
+        for profile in PROFILES {
+            let fields: &[&str] = match profile {
+                Profile::AwsHttp => &aws_http::FIELDS,
+                Profile::AwsRest => &aws_rest::FIELDS,
+                Profile::Rfc6750 => &rfc6750::FIELDS,
+            };
+            for refusal in every_refusal() {
+                for name in added(profile, refusal) {
+                    let is_common = ["content-type", "content-length"].contains(&name.as_str());
+                    assert!(is_common || fields.contains(&name.as_str()), "{profile:?} {refusal:?}: {name}");
+                }
+            }
+        }
+    }
+
+    #[test]
+    fn waiting_is_suggested_where_it_helps() {
+        for refusal in every_refusal() {
+            let expected = match refusal.reason() {
+                "keys_unavailable" => Some(5),
+                "rate_limited" => Some(7),
+                _ => None,
+            };
+            assert_eq!(refusal.retry_after(), expected, "{refusal:?}");
         }
     }
 }

@@ -39,7 +39,7 @@ pub struct Runtime {
     pub forwards_token: bool,
     /// What upstreams learn about the caller.
     pub identity_headers: IdentityHeaders,
-    /// How requests are refused.
+    /// How requests are refused, and who may read responses.
     pub responder: Responder,
     /// What is counted about requests that match no route.
     pub unmatched: RequestMetrics,
@@ -118,7 +118,7 @@ impl Runtime {
             token_sources: config.token.sources.clone(),
             forwards_token: config.token.forward,
             identity_headers,
-            responder: Responder::new(config.responses.profile),
+            responder: Responder::new(config.responses.profile, config.cors.as_ref()),
             unmatched: metrics.requests(NO_ROUTE),
         })
     }

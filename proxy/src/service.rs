@@ -3,6 +3,7 @@
 //! The way of a request through Pingora's phases: each phase calls one named thing.
 
 use std::{
+    io,
     sync::Arc,
     time::{Duration, Instant},
 };
@@ -13,8 +14,8 @@ use http::StatusCode;
 use pingora_core::{
     Error, ErrorSource, ErrorType, Result, modules::http::HttpModules, protocols::Digest, upstreams::peer::HttpPeer,
 };
-use pingora_http::RequestHeader;
-use pingora_proxy::{FailToProxy, ProxyHttp, Session};
+use pingora_http::{RequestHeader, ResponseHeader};
+use pingora_proxy::{FailToProxy, ProxyHttp, ProxyWarnLogContext, Session};
 
 use crate::{
     context::RequestContext,
@@ -44,21 +45,33 @@ pub struct EdgeService {
 }
 
 impl EdgeService {
-    /// Serves requests with whatever `runtime` holds as they arrive, counted in `drain`.
+    /// Serves requests with whatever `runtime` holds as they arrive, until `drain` begins.
     #[must_use]
     pub const fn new(runtime: Arc<ArcSwap<Runtime>>, drain: Arc<Drain>, metrics: ProxyMetrics) -> Self {
         Self { runtime, drain, metrics }
     }
 
     /// Decides whether a request goes to an upstream.
-    fn admit(&self, request: &RequestHeader, context: &mut RequestContext) -> Result<(), Refusal> {
+    fn admit(&self, request: &RequestHeader, context: &mut RequestContext) -> Result<Step, Refusal> {
         let runtime = Arc::clone(&context.runtime);
         let target = hygiene::check(request).map_err(Refusal::Ambiguous)?;
+        if runtime.responder.is_preflight(request) {
+            return Ok(Step::AnswerPreflight);
+        }
         context.route = runtime.find_route(&target, &request.method);
         let route = context.route().ok_or(Refusal::NoRoute)?;
         context.token = auth::admit(&runtime, route, request)?;
-        Ok(())
+        Ok(Step::Forward)
     }
+}
+
+/// What is done with a request that is not refused.
+#[derive(Clone, Copy, Debug)]
+enum Step {
+    /// A browser is told what a page may send; the request that it asks for comes next, or does not.
+    AnswerPreflight,
+    /// It goes to an upstream.
+    Forward,
 }
 
 #[async_trait]
@@ -66,7 +79,7 @@ impl ProxyHttp for EdgeService {
     type CTX = RequestContext;
 
     fn new_ctx(&self) -> RequestContext {
-        RequestContext::new(self.runtime.load_full(), self.drain.enter())
+        RequestContext::new(self.runtime.load_full())
     }
 
     /// No modules: the default would allocate one for compression on every request.
@@ -84,7 +97,14 @@ impl ProxyHttp for EdgeService {
     }
 
     async fn request_filter(&self, session: &mut Session, context: &mut RequestContext) -> Result<bool> {
-        let Err(refusal) = self.admit(session.req_header(), context) else { return Ok(false) };
+        let refusal = match self.admit(session.req_header(), context) {
+            Ok(Step::Forward) => return Ok(false),
+            Ok(Step::AnswerPreflight) => {
+                context.runtime.responder.answer_preflight(session).await?;
+                return Ok(true);
+            }
+            Err(refusal) => refusal,
+        };
         if let Refusal::Ambiguous(fault) = refusal {
             self.metrics.count_fault(fault);
         }
@@ -101,8 +121,11 @@ impl ProxyHttp for EdgeService {
         if let Some(pool) = pool.filter(|_| is_retry) {
             pool.metrics().retries.inc();
         }
-        let peer = pool.and_then(|pool| pool.next_peer());
-        peer.map(|peer| Box::new(peer.clone())).ok_or_else(|| Error::new_up(ErrorType::ConnectNoRoute))
+        let next = pool.and_then(|pool| pool.next_peer(context.endpoint));
+        let next = next.map(|(endpoint, peer)| (endpoint, Box::new(peer.clone())));
+        let (endpoint, peer) = next.ok_or_else(|| Error::new_up(ErrorType::ConnectNoRoute))?;
+        context.endpoint = Some(endpoint);
+        Ok(peer)
     }
 
     async fn connected_to_upstream(
@@ -151,18 +174,25 @@ impl ProxyHttp for EdgeService {
         }
     }
 
-    async fn fail_to_proxy(&self, session: &mut Session, error: &Error, context: &mut RequestContext) -> FailToProxy {
-        let upstream = context.route().map_or("", |route| route.upstream.name());
-        let refusal = refusal_of(error);
-        if *error.esource() == ErrorSource::Downstream {
-            tracing::debug!(upstream, %error, "the client broke off");
-        } else {
-            tracing::warn!(upstream, %error, "request failed");
+    async fn response_filter(
+        &self,
+        session: &mut Session,
+        response: &mut ResponseHeader,
+        context: &mut RequestContext,
+    ) -> Result<()> {
+        match context.runtime.responder.cors() {
+            Some(cors) => cors.mark_forwarded(session.req_header(), response),
+            None => Ok(()),
         }
-        let is_answerable = session.response_written().is_none();
+    }
+
+    async fn fail_to_proxy(&self, session: &mut Session, error: &Error, context: &mut RequestContext) -> FailToProxy {
+        let refusal = refusal_of(error);
+        report(error, context);
+        let is_answerable = final_response(session).is_none();
         let error_code = match refusal.filter(|_| is_answerable) {
             Some(refusal) => match context.runtime.responder.refuse(session, refusal, None).await {
-                Ok(()) => refusal.status().as_u16(),
+                Ok(()) => session.response_written().map_or(0, |response| response.status.as_u16()),
                 Err(_) => 0,
             },
             None => 0,
@@ -170,18 +200,48 @@ impl ProxyHttp for EdgeService {
         FailToProxy { error_code, can_reuse_downstream: false }
     }
 
-    /// [`fail_to_proxy`](Self::fail_to_proxy) has its own line.
+    /// [`fail_to_proxy`](Self::fail_to_proxy) has its own line, without the request's target.
     fn suppress_error_log(&self, _session: &Session, _context: &RequestContext, _error: &Error) -> bool {
         true
     }
 
+    /// A second try has a counter.
+    fn suppress_proxy_warn_log(
+        &self,
+        _session: &Session,
+        _context: &RequestContext,
+        _error: &Error,
+        _log: ProxyWarnLogContext,
+    ) -> bool {
+        true
+    }
+
     async fn logging(&self, session: &mut Session, _error: Option<&Error>, context: &mut RequestContext) {
-        let status = session.response_written().map_or_else(client_closed_request, |response| response.status);
+        let status = final_response(session).map_or_else(client_closed_request, |response| response.status);
         let requests = context.route().map_or(&context.runtime.unmatched, |route| &route.requests);
         requests.observe(&session.req_header().method, status, context.started.elapsed());
         if let (Some(route), Some(started)) = (context.route(), context.upstream_started) {
             route.upstream.metrics().duration.observe(started.elapsed().as_secs_f64());
         }
+    }
+}
+
+/// The response that the client got, if it got one: what came before it does not count.
+fn final_response(session: &Session) -> Option<&ResponseHeader> {
+    session.response_written().filter(|response| !response.status.is_informational())
+}
+
+/// One line for a request that failed on its way. Of the error only what cannot hold bytes of a message: an upstream's
+/// broken response, which may set cookies, is part of its text.
+fn report(error: &Error, context: &RequestContext) {
+    let upstream = context.route().map_or("", |route| route.upstream.name());
+    let endpoint = context.endpoint.and_then(|place| context.route()?.upstream.address(place));
+    let (source, kind) = (error.esource().as_str(), error.etype().as_str());
+    let cause = error.root_cause().downcast_ref::<io::Error>().map(io::Error::kind);
+    if *error.esource() == ErrorSource::Downstream {
+        tracing::debug!(upstream, source, kind, ?cause, "the client broke off");
+    } else {
+        tracing::warn!(upstream, ?endpoint, source, kind, ?cause, "request failed");
     }
 }
 

@@ -3,6 +3,7 @@
 use e2e::{
     client::{get, post, request},
     upstream::{Answer, REFUSING},
+    wait::eventually,
 };
 
 use crate::edge;
@@ -76,4 +77,29 @@ fn the_upstream_learns_nothing_of_the_clients_connection() {
     for (name, _) in hop_by_hop {
         assert_eq!(seen.header(name), None, "{name}");
     }
+}
+
+#[test]
+fn what_comes_before_an_answer_is_no_answer() {
+    let edge = edge(&[]);
+    for interim in ["103 Early Hints", "100 Continue"] {
+        edge.upstream.answer(Answer::Last(format!("HTTP/1.1 {interim}\r\n\r\n").into()));
+        let mut client = edge.client();
+        client.send(get("/open/1").to_bytes());
+        let first = client.response();
+        let last = if first.status < 200 { client.response() } else { first };
+        assert_eq!(last.status, 502, "{interim}");
+    }
+    let codes = || edge.proxy.metrics().sum("cognigate_http_requests_total", &[("code", "502")]);
+    eventually("both counted as what they ended as", || (codes() == 2.0).then_some(()));
+}
+
+#[test]
+fn a_second_try_goes_to_another_endpoint() {
+    let upstreams = format!(
+        r#"{{ items: {{ endpoints: [{{ address: "{REFUSING}", weight: 5 }}, {{ address: "$UPSTREAM", weight: 1 }}] }} }}"#
+    );
+    let edge = edge(&[("upstreams", &upstreams)]);
+    let statuses: Vec<_> = (0..12).map(|_| edge.ask(&get("/open/1")).status).collect();
+    assert_eq!(statuses, [200; 12]);
 }

@@ -5,6 +5,7 @@
 //! - Names are looked up among those that the file has, broken or not: one mistake is not reported twice.
 
 mod bind;
+mod cors;
 mod headers;
 mod pools;
 mod routes;
@@ -65,6 +66,7 @@ fn config(section: ConfigSection, at: &At<'_>) -> Option<Config> {
         token,
         identity,
         token_cache,
+        cors,
         responses: ResponsesSection { profile: Scalar(profile) },
         server,
     } = section;
@@ -80,7 +82,12 @@ fn config(section: ConfigSection, at: &At<'_>) -> Option<Config> {
     let token = headers::token(token, &at.field("token"));
     let identity = headers::identity(identity, &token.sources, &at.field("identity"));
     let token_cache = self::token_cache(token_cache, &at.field("token_cache"));
+    let cors = cors.map(|section| cors::cors(section, &at.field("cors")));
     let server = self::server(server, &at.field("server"));
+    let cors = match cors {
+        Some(cors) => Some(cors?),
+        None => None,
+    };
     Some(Config {
         listeners,
         admin: admin?,
@@ -90,6 +97,7 @@ fn config(section: ConfigSection, at: &At<'_>) -> Option<Config> {
         token,
         identity,
         token_cache: token_cache?,
+        cors,
         responses: ResponsesConfig { profile },
         server: server?,
     })

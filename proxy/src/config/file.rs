@@ -32,6 +32,7 @@ pub(super) struct ConfigSection {
     pub(super) token: TokenSection,
     pub(super) identity: IdentitySection,
     pub(super) token_cache: TokenCacheSection,
+    pub(super) cors: Option<CorsSection>,
     pub(super) responses: ResponsesSection,
     pub(super) server: ServerSection,
 }
@@ -64,6 +65,8 @@ pub(super) struct UserPoolSection {
     pub(super) client_ids: Option<Vec<Scalar<String>>>,
     #[serde(default)]
     pub(super) any_client: Scalar<bool>,
+    #[serde(default)]
+    pub(super) additional_regions: Vec<Scalar<String>>,
     pub(super) issuer: Option<Scalar<String>>,
     pub(super) jwks_uri: Option<Scalar<String>>,
     #[serde(default)]
@@ -214,6 +217,25 @@ impl Default for TokenCacheSection {
     fn default() -> Self {
         Self { max_bytes: Scalar(ByteSize::mebibytes(64)) }
     }
+}
+
+/// `cors`
+#[derive(Deserialize)]
+#[serde(deny_unknown_fields, expecting = "a mapping")]
+pub(super) struct CorsSection {
+    pub(super) allow_origins: Vec<Scalar<String>>,
+    pub(super) allow_methods: Option<Vec<Scalar<String>>>,
+    pub(super) allow_headers: Vec<Scalar<String>>,
+    #[serde(default)]
+    pub(super) expose_headers: Vec<Scalar<String>>,
+    #[serde(default)]
+    pub(super) allow_credentials: Scalar<bool>,
+    #[serde(default = "ten_minutes")]
+    pub(super) max_age: Scalar<Period>,
+}
+
+const fn ten_minutes() -> Scalar<Period> {
+    Scalar(Period::seconds(10 * 60))
 }
 
 /// `responses`

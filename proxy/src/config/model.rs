@@ -7,7 +7,10 @@ use std::{net::SocketAddr, num::NonZeroUsize, time::Duration};
 use cognigate_auth::{policy::Policy, pool::UserPool, token::TokenSources};
 use http::HeaderName;
 
-use super::pattern::{Rewrite, RouteMatch};
+use super::{
+    origin::Origin,
+    pattern::{MethodSet, Rewrite, RouteMatch},
+};
 
 /// A whole configuration that was checked.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -29,6 +32,8 @@ pub struct Config {
     pub identity: IdentityConfig,
     /// `token_cache`: what the verified tokens may occupy.
     pub token_cache: TokenCacheConfig,
+    /// `cors`: which pages of other origins may read responses. Default: the proxy adds and removes no CORS header.
+    pub cors: Option<CorsConfig>,
     /// `responses`: how a refusal looks.
     pub responses: ResponsesConfig,
     /// `server`: the process.
@@ -140,6 +145,33 @@ pub struct TokenCacheConfig {
     pub max_bytes: usize,
 }
 
+/// `cors`.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct CorsConfig {
+    /// `allow_origins`: whose pages may read responses. At least one, none twice. No default.
+    pub allow_origins: AllowedOrigins,
+    /// `allow_methods`: the methods that pages may use. Default: every one that a route can name.
+    pub allow_methods: MethodSet,
+    /// `allow_headers`: the request headers that pages may set. None twice; may be empty. No default.
+    pub allow_headers: Vec<HeaderName>,
+    /// `expose_headers`: the response headers that pages may read, beside those that every page may. Default none.
+    pub expose_headers: Vec<HeaderName>,
+    /// `allow_credentials`: whether pages may send cookies. Not with every origin. Default false.
+    pub allow_credentials: bool,
+    /// `max_age`: how long a browser may remember the answer to a preflight. Whole seconds, at most 24 hours, default 10
+    /// minutes.
+    pub max_age: Duration,
+}
+
+/// Whose pages may read responses.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum AllowedOrigins {
+    /// `*`: everybody's.
+    Any,
+    /// Those of these origins.
+    Listed(Vec<Origin>),
+}
+
 /// `responses`.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct ResponsesConfig {
@@ -150,6 +182,10 @@ pub struct ResponsesConfig {
 /// Whose refusals look like ours.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Profile {
+    /// `aws-http`: those of an API Gateway HTTP API with a JWT authorizer.
+    AwsHttp,
+    /// `aws-rest`: those of an API Gateway REST API with a `COGNITO_USER_POOLS` authorizer.
+    AwsRest,
     /// `rfc6750`: as RFC 6750 section 3 has them.
     Rfc6750,
 }

@@ -5,10 +5,13 @@
 
 use std::net::SocketAddr;
 
-use cognigate_auth::pool::{InvalidEndpoint, InvalidPoolId};
+use cognigate_auth::pool::{InvalidEndpoint, InvalidPoolId, InvalidRegion};
 use thiserror::Error;
 
-use super::pattern::{InvalidHost, InvalidMethods, InvalidPathPattern, InvalidRewrite};
+use super::{
+    origin::InvalidOrigin,
+    pattern::{InvalidHost, InvalidMethods, InvalidPathPattern, InvalidRewrite},
+};
 
 /// A rule that a value breaks.
 #[derive(Clone, Debug, PartialEq, Eq, Error)]
@@ -81,6 +84,9 @@ pub enum BrokenRule {
         /// The one before it.
         other: String,
     },
+    /// A header list that does not name headers.
+    #[error("\"*\" is for `allow_origins` only: name each header (no wildcard covers authorization)")]
+    HeaderWildcard,
     /// Not a host.
     #[error(transparent)]
     Host(#[from] InvalidHost),
@@ -109,6 +115,15 @@ pub enum BrokenRule {
     /// Not a name for a user pool or an upstream.
     #[error("{0:?} is not a name: 1 to 64 letters, digits, `.`, `_` and `-` are allowed")]
     Name(String),
+    /// Not an origin as browsers write it.
+    #[error(transparent)]
+    Origin(#[from] InvalidOrigin),
+    /// Every origin, and cookies: any page could act as the user who looks at it.
+    #[error("\"*\" does not go with `allow_credentials: true`: name the origins whose pages may send cookies")]
+    OriginWildcardWithCredentials,
+    /// Every origin, and then some.
+    #[error("\"*\" allows every origin: give it alone, or leave it out and name the origins")]
+    OriginsBesideWildcard,
     /// Not a path pattern.
     #[error(transparent)]
     Path(#[from] InvalidPathPattern),
@@ -118,6 +133,12 @@ pub enum BrokenRule {
     /// A pool that does not say whose tokens it is about.
     #[error("neither `id` nor `issuer`: give the pool's id, or for an emulator the `iss` of its tokens")]
     PoolIdMissing,
+    /// Not a region.
+    #[error(transparent)]
+    Region(#[from] InvalidRegion),
+    /// Replicas of a pool whose issuer does not follow from its id.
+    #[error("has no effect next to `issuer`: that is then the only issuer")]
+    RegionsOfIssuer,
     /// Port 0, where a port is connected to.
     #[error("{0} has port 0: a port from 1 to 65535 is needed")]
     PortZero(SocketAddr),
@@ -179,6 +200,9 @@ pub enum BrokenRule {
     /// An upstream without an endpoint that gets requests.
     #[error("every weight is 0, so no endpoint gets a request: at least one needs a weight from 1 to 256")]
     WeightsAllZero,
+    /// A fraction of a second, where whole ones are counted.
+    #[error("{0} is not a whole number of seconds")]
+    WholeSeconds(String),
     /// Not a client id, scope or group.
     #[error("{0:?} is not allowed: at least one character, none of them white space or a control character")]
     Word(String),

@@ -11,8 +11,9 @@ use serde_yaml::Value;
 
 use super::{
     MAX_FILE_BYTES, load,
-    model::{Balance, Config, Profile},
+    model::{AllowedOrigins, Balance, Config, CorsConfig, Profile},
     parse,
+    pattern::MethodSet,
 };
 
 /// What the name of a file is called in these tests.
@@ -68,7 +69,7 @@ fn the_minimal_file_has_every_default() {
     assert_eq!((config.token.sources, config.token.forward), (TokenSources::default(), true));
     assert_eq!(config.identity.headers, []);
     assert_eq!(config.token_cache.max_bytes, 64 * 1024 * 1024);
-    assert_eq!(config.responses.profile, Profile::Rfc6750);
+    assert_eq!((config.cors, config.responses.profile), (None, Profile::Rfc6750));
     assert_eq!((config.server.threads, config.server.shutdown_grace), (None, Duration::from_secs(30)));
 }
 
@@ -89,6 +90,15 @@ fn the_sample_file_is_read_as_it_says() {
     assert_eq!(config.token.sources, TokenSources::new(sources));
     let headers: Vec<_> = config.identity.headers.iter().map(|header| (header.name.as_str(), &*header.claim)).collect();
     assert_eq!(headers, [("x-cognito-sub", "sub"), ("x-cognito-groups", "cognito:groups")]);
+    let cors = CorsConfig {
+        allow_origins: AllowedOrigins::Listed(vec!["https://app.example.com".parse().unwrap()]),
+        allow_methods: MethodSet::named(),
+        allow_headers: vec![http::header::AUTHORIZATION, http::header::CONTENT_TYPE],
+        expose_headers: vec![http::header::ETAG],
+        allow_credentials: false,
+        max_age: Duration::from_secs(600),
+    };
+    assert_eq!(config.cors, Some(cors));
 }
 
 #[test]
@@ -108,6 +118,8 @@ routes:
   - { match: { path: /, host: API.example.com }, auth: { user_pools: [local], groups_any: [a] }, upstream: unused }
 token: { sources: [{ cookie: id }], forward: false }
 token_cache: { max_bytes: 0 }
+cors: { allow_origins: ['*'], allow_methods: [GET], allow_headers: [], max_age: 0s }
+responses: { profile: aws-http }
 server: { threads: 0o10, shutdown_grace: 0s }
 ",
     );
@@ -120,6 +132,15 @@ server: { threads: 0o10, shutdown_grace: 0s }
     let kinds: Vec<_> = config.routes.iter().map(|route| route.auth.as_ref().unwrap().token_use).collect();
     assert_eq!(kinds, [TokenUseRule::Any, TokenUseRule::Access, TokenUseRule::Id]);
     assert_eq!((config.token.forward, config.token_cache.max_bytes), (false, 0));
+    let cors = CorsConfig {
+        allow_origins: AllowedOrigins::Any,
+        allow_methods: MethodSet::parse(&["GET"]).unwrap(),
+        allow_headers: Vec::new(),
+        expose_headers: Vec::new(),
+        allow_credentials: false,
+        max_age: Duration::ZERO,
+    };
+    assert_eq!((config.cors, config.responses.profile), (Some(cors), Profile::AwsHttp));
     assert_eq!((config.server.threads, config.server.shutdown_grace), (NonZeroUsize::new(8), Duration::ZERO));
 }
 

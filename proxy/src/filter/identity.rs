@@ -74,7 +74,7 @@ pub fn hide_token(request: &mut RequestHeader, sources: &TokenSources) -> Result
     for source in sources.iter() {
         match source {
             TokenSource::Header(name) => {
-                if request.headers.get(name).is_some_and(token::is_credential) {
+                if request.headers.get_all(name).iter().any(token::is_credential) {
                     request.remove_header(name);
                 }
             }
@@ -129,6 +129,7 @@ mod tests {
         for (fields, left) in [
             (vec![("authorization", "Bearer a.b.c"), ("cookie", "x=1; session=a.b.c")], vec![("cookie", "x=1")]),
             (vec![("authorization", "Basic eA==")], vec![("authorization", "Basic eA==")]),
+            (vec![("authorization", "Basic eA=="), ("authorization", "Bearer a.b.c")], vec![]),
             (vec![("cookie", "session=a.b.c")], vec![]),
             (vec![("cookie", "x=1;y=2")], vec![("cookie", "x=1;y=2")]),
         ] {

@@ -2,7 +2,7 @@
 
 use std::{collections::HashMap, ops::RangeInclusive};
 
-use cognigate_auth::pool::{ClientRule, Issuer, JwksPolicy, JwksUri, PoolId, UserPool};
+use cognigate_auth::pool::{ClientRule, Issuer, IssuerEndpoint, JwksPolicy, JwksUri, PoolId, Region, UserPool};
 
 use super::{check_name, words};
 use crate::config::{
@@ -28,21 +28,27 @@ fn user_pool(name: &str, section: UserPoolSection, issuers: &mut Issuers, at: &A
         id,
         client_ids,
         any_client: Scalar(any_client),
+        additional_regions,
         issuer: written_issuer,
         jwks_uri: written_uri,
         clock_skew: Scalar(clock_skew),
         jwks: jwks_section,
     } = section;
     check_name(name, at);
-    let issuer = issuer(id, written_issuer, at).inspect(|issuer| issuers.check(issuer, at));
-    let jwks_uri = jwks_uri(written_uri, issuer.as_ref(), at);
+    let regions = regions(additional_regions, &at.field("additional_regions"));
+    let own = own_issuers(id, written_issuer, &regions, at);
+    let endpoints = own.and_then(|own| endpoints(own, written_uri, at));
+    issuers.check(endpoints.iter().flatten().map(|endpoint| &endpoint.issuer), at);
     let clients = clients(client_ids, any_client, at);
     let clock_skew = at.field("clock_skew").within(clock_skew, &CLOCK_SKEW);
     let jwks = jwks(jwks_section, &at.field("jwks"));
+    let mut endpoints = endpoints?.into_iter();
+    let IssuerEndpoint { issuer, jwks_uri } = endpoints.next()?;
     Some(UserPool {
         name: name.into(),
-        issuer: issuer?,
-        jwks_uri: jwks_uri?,
+        issuer,
+        jwks_uri,
+        alternatives: endpoints.collect(),
         clients: clients?,
         clock_skew: clock_skew?.0,
         jwks: jwks?,
@@ -54,29 +60,56 @@ fn user_pool(name: &str, section: UserPoolSection, issuers: &mut Issuers, at: &A
 struct Issuers(HashMap<Issuer, String>);
 
 impl Issuers {
-    fn check(&mut self, issuer: &Issuer, at: &At<'_>) {
-        if let Some(other) = self.0.insert(issuer.clone(), at.to_string()) {
+    /// One error for a pool: where one of its issuers is another pool's, the others mostly are too.
+    fn check<'i>(&mut self, issuers: impl Iterator<Item = &'i Issuer>, at: &At<'_>) {
+        let taken = |issuer: &'i Issuer| Some((self.0.insert(issuer.clone(), at.to_string())?, issuer));
+        let mut taken = issuers.filter_map(taken).collect::<Vec<_>>().into_iter();
+        if let Some((other, issuer)) = taken.next() {
             at.report(BrokenRule::SameIssuer { other, issuer: issuer.as_str().to_owned() });
         }
     }
 }
 
-/// An issuer that is written wins over the one that the id names.
-fn issuer(id: Option<Scalar<String>>, issuer: Option<Scalar<String>>, at: &At<'_>) -> Option<Issuer> {
+fn regions(list: Vec<Scalar<String>>, at: &At<'_>) -> Vec<Region> {
+    let words = words(list, at).into_iter().enumerate();
+    words.filter_map(|(index, word)| at.item(index).accept(word.parse::<Region>())).collect()
+}
+
+/// Who issues the tokens of a pool, its own issuer first. One that is written wins over those that the id names, and is
+/// then the only one.
+fn own_issuers(
+    id: Option<Scalar<String>>,
+    issuer: Option<Scalar<String>>,
+    regions: &[Region],
+    at: &At<'_>,
+) -> Option<Vec<Issuer>> {
     let id = id.map(|Scalar(id)| at.field("id").accept(id.parse::<PoolId>()));
     match (id, issuer) {
-        (_, Some(Scalar(issuer))) => at.field("issuer").accept(issuer.parse::<Issuer>()),
-        (Some(id), None) => id.map(|id| id.issuer()),
+        (_, Some(_)) if !regions.is_empty() => at.field("additional_regions").refuse(BrokenRule::RegionsOfIssuer),
+        (_, Some(Scalar(issuer))) => Some(vec![at.field("issuer").accept(issuer.parse::<Issuer>())?]),
+        (Some(id), None) => {
+            let id = id?;
+            let replicas = regions.iter().map(|region| id.replica_issuer(region));
+            Some([id.issuer(), id.updated_issuer()].into_iter().chain(replicas).collect())
+        }
         (None, None) => at.refuse(BrokenRule::PoolIdMissing),
     }
 }
 
-/// An address that is written wins over the one that the issuer names.
-fn jwks_uri(uri: Option<Scalar<String>>, issuer: Option<&Issuer>, at: &At<'_>) -> Option<JwksUri> {
-    match uri {
-        Some(Scalar(uri)) => at.field("jwks_uri").accept(uri.parse::<JwksUri>()),
-        None => at.field("issuer").accept(issuer?.jwks_uri()),
-    }
+/// Where the issuers' keys are: an address that is written wins over those that the issuers name, and has all of them.
+fn endpoints(issuers: Vec<Issuer>, uri: Option<Scalar<String>>, at: &At<'_>) -> Option<Vec<IssuerEndpoint>> {
+    let written = match uri {
+        Some(Scalar(uri)) => Some(at.field("jwks_uri").accept(uri.parse::<JwksUri>())?),
+        None => None,
+    };
+    let endpoint = |issuer: Issuer| {
+        let jwks_uri = match &written {
+            Some(uri) => uri.clone(),
+            None => at.field("issuer").accept(issuer.jwks_uri())?,
+        };
+        Some(IssuerEndpoint { issuer, jwks_uri })
+    };
+    issuers.into_iter().map(endpoint).collect()
 }
 
 fn clients(client_ids: Option<Vec<Scalar<String>>>, any_client: bool, at: &At<'_>) -> Option<ClientRule> {

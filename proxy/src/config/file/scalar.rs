@@ -99,10 +99,15 @@ impl FromScalar for Balance {
 }
 
 impl FromScalar for Profile {
-    const EXPECTED: &'static str = "`rfc6750`";
+    const EXPECTED: &'static str = "`rfc6750`, `aws-rest` or `aws-http`";
 
     fn from_text(found: &str) -> Option<Self> {
-        (found == "rfc6750").then_some(Self::Rfc6750)
+        match found {
+            "aws-http" => Some(Self::AwsHttp),
+            "aws-rest" => Some(Self::AwsRest),
+            "rfc6750" => Some(Self::Rfc6750),
+            _ => None,
+        }
     }
 }
 

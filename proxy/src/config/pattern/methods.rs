@@ -48,6 +48,12 @@ impl MethodSet {
         Self(Methods::Any)
     }
 
+    /// Every method that a route can name.
+    #[must_use]
+    pub const fn named() -> Self {
+        Self(Methods::Named((1 << NAMES.len()) - 1))
+    }
+
     /// The methods that are named, in any order.
     ///
     /// # Errors
@@ -126,6 +132,7 @@ mod tests {
             assert_eq!(MethodSet::parse(names).unwrap().to_string(), shown);
         }
         assert_eq!(MethodSet::any().to_string(), "*");
+        assert_eq!(MethodSet::named(), MethodSet::parse(&NAMES).unwrap());
     }
 
     #[test]

@@ -1,0 +1,118 @@
+//! Why a request is answered here.
+
+use cognigate_auth::rejection::Rejection;
+use http::StatusCode;
+
+use super::rfc6750;
+use crate::filter::hygiene::Fault;
+
+/// How soon a client may ask again when keys are missing, in seconds. The first retries of a key fetch follow each other
+/// within that time.
+const KEYS_RETRY_SECONDS: u32 = 5;
+
+/// Why a request is answered here.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Refusal {
+    /// It could be understood in two ways.
+    Ambiguous(Fault),
+    /// The upstream could not be reached or broke off.
+    BadGateway,
+    /// The client's request broke off or could not be read.
+    BadRequest,
+    /// The request's body is larger than allowed.
+    BodyTooLarge,
+    /// The upstream took too long.
+    GatewayTimeout,
+    /// A fault of our own.
+    Internal,
+    /// No route matches.
+    NoRoute,
+    /// There were too many requests like it.
+    RateLimited {
+        /// How soon the client may ask again, in seconds.
+        retry_after: u32,
+    },
+    /// The caller may not use the route.
+    Rejected(Rejection),
+}
+
+/// What a rejection says about the caller: the rows that every profile has.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Standing {
+    /// There is no token.
+    Anonymous,
+    /// The token is good, but not enough.
+    Insufficient,
+    /// The token cannot be accepted.
+    Invalid,
+    /// Undecidable is not unauthorized.
+    Unknown,
+}
+
+impl Refusal {
+    /// The status that says what happened (RFC 9110 section 15, RFC 6750 section 3.1). Which one a client gets is for the
+    /// profile to say: [`Responder::status`](super::Responder::status).
+    #[must_use]
+    pub const fn status(self) -> StatusCode {
+        rfc6750::answer(self).status
+    }
+
+    /// The stable word for it.
+    #[must_use]
+    pub const fn reason(self) -> &'static str {
+        match self {
+            Self::Ambiguous(fault) => fault.reason(),
+            Self::BadGateway => "bad_gateway",
+            Self::BadRequest => "bad_request",
+            Self::BodyTooLarge => "body_too_large",
+            Self::GatewayTimeout => "gateway_timeout",
+            Self::Internal => "internal_error",
+            Self::NoRoute => "no_route",
+            Self::RateLimited { .. } => "rate_limited",
+            Self::Rejected(rejection) => rejection.reason(),
+        }
+    }
+
+    /// How soon the client may ask again, in seconds, where waiting helps.
+    pub(super) const fn retry_after(self) -> Option<u32> {
+        match self {
+            Self::RateLimited { retry_after } => Some(retry_after),
+            Self::Rejected(Rejection::KeysUnavailable) => Some(KEYS_RETRY_SECONDS),
+            Self::Ambiguous(_)
+            | Self::BadGateway
+            | Self::BadRequest
+            | Self::BodyTooLarge
+            | Self::GatewayTimeout
+            | Self::Internal
+            | Self::NoRoute
+            | Self::Rejected(_) => None,
+        }
+    }
+
+    pub(super) const fn keeps_connection(self) -> bool {
+        match self {
+            Self::Ambiguous(fault) => !fault.closes_connection(),
+            Self::BadGateway | Self::BadRequest | Self::BodyTooLarge | Self::GatewayTimeout | Self::Internal => false,
+            Self::NoRoute | Self::RateLimited { .. } | Self::Rejected(_) => true,
+        }
+    }
+}
+
+/// The one place where a reason becomes a row of the profiles' tables.
+pub(super) const fn standing(rejection: Rejection) -> Standing {
+    match rejection {
+        Rejection::AlgNotAllowed
+        | Rejection::ClientNotAllowed
+        | Rejection::IssuerUnknown
+        | Rejection::KidUnknown
+        | Rejection::SignatureInvalid
+        | Rejection::TokenExpired
+        | Rejection::TokenMalformed
+        | Rejection::TokenNotYetValid
+        | Rejection::TokenTooLarge
+        | Rejection::TokenUseMismatch => Standing::Invalid,
+        Rejection::GroupMissing | Rejection::ScopeMissing => Standing::Insufficient,
+        Rejection::KeysUnavailable => Standing::Unknown,
+        Rejection::TokenMissing => Standing::Anonymous,
+    }
+}
