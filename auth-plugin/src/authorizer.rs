@@ -36,7 +36,7 @@ use crate::{
 pub struct AuthorizerConfig {
     /// The pools whose tokens are accepted. No two have a name or an issuer in common.
     pub user_pools: Vec<UserPool>,
-    /// The claims whose values the [`Identity`](crate::identity::Identity) carries.
+    /// The claims whose values the [`Identity`] carries.
     pub forwarded_claims: ForwardedClaims,
     /// What verified tokens may take in memory; 0 remembers none, else at least
     /// [`MIN_CACHE_BYTES`](crate::cache::MIN_CACHE_BYTES).
@@ -163,7 +163,8 @@ impl Authorizer {
         witness.see("keys", usable, || explanation::keys(&issuer.store, now))?;
         let (identity, key) =
             issuer.store.with_keys(now, |keys| unverified.verify(&issuer.pool, keys, demands, now, witness))?;
-        Ok(Arc::new(VerifiedToken::new(token, key, Arc::clone(issuer), identity)))
+        let kept = self.cache.as_ref().map_or(RawToken::new(b""), |_| token);
+        Ok(Arc::new(VerifiedToken::new(kept, key, Arc::clone(issuer), identity)))
     }
 
     /// The issuers whose tokens a route takes.

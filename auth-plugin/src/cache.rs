@@ -54,6 +54,7 @@ pub struct VerifiedToken {
 }
 
 impl VerifiedToken {
+    /// `token` is kept to find the entry by, and empty if it will never be looked for.
     pub(crate) fn new(
         token: RawToken<'_>,
         key: Arc<VerifyingKey>,
@@ -124,7 +125,9 @@ pub(crate) struct TokenCache {
     metrics: CacheMetrics,
 }
 
+/// Two cache lines: the entries, and what is read to choose one.
 #[derive(Default)]
+#[repr(align(64))]
 struct Set {
     /// Part of the hash, to skip most entries without looking at them. A tag that is out of step with its entry costs a
     /// miss: equality is decided on the entry itself.

@@ -97,7 +97,12 @@ impl<'a> Claims<'a> {
     /// The claims that [`caller`](Self::caller) looks at.
     pub(crate) fn compared_kind(&self) -> String {
         let Self { token_use, aud: Audience(aud), client_id, .. } = self;
-        format!("token_use {token_use:?}; aud {aud:?} of an id token, client_id {client_id:?} of an access token")
+        let shown = |claim: &Option<Box<str>>| claim.as_ref().map_or("absent".to_owned(), |text| format!("{text:?}"));
+        format!(
+            "{token_use:?}; aud {} (of an id token), client_id {} (of an access token)",
+            shown(aud),
+            shown(client_id)
+        )
     }
 
     /// When the token is alive.

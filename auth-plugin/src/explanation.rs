@@ -81,7 +81,7 @@ pub(crate) fn keys(store: &KeyStore, now: UnixSeconds) -> String {
     match store.current().set() {
         Some(set) => {
             let (keys, age) = (set.kids().len(), now.saturating_sub(set.fetched_at()));
-            format!("{keys}, {age} s old; at most {} s", store.max_stale_seconds())
+            format!("{keys} keys, {age} s old; at most {} s", store.max_stale_seconds())
         }
         None => "none were ever fetched".to_owned(),
     }

@@ -2,6 +2,7 @@
 
 pub mod check;
 pub mod demo;
+pub mod explain;
 pub mod run;
 
 use std::{
@@ -34,6 +35,8 @@ enum Command {
     Check(ConfigArgument),
     /// Shows the proxy at work on loopback, with a user pool and an upstream of its own
     Demo(demo::DemoArguments),
+    /// Says what would be done with a request, and which rules its token meets
+    Explain(explain::ExplainArguments),
     /// Serves; logs to standard error
     Run(ConfigArgument),
 }
@@ -59,6 +62,7 @@ pub fn main() -> ExitCode {
     let status = match cli.command {
         Command::Check(ConfigArgument { config }) => check::run(&config, &mut io::stdout(), &mut io::stderr()),
         Command::Demo(arguments) => with_runtime(|| demo::run(&arguments)),
+        Command::Explain(arguments) => explain::run(&arguments, &mut io::stdout(), &mut io::stderr()),
         Command::Run(ConfigArgument { config }) => with_runtime(|| run::run(&config)),
     };
     ExitCode::from(status)
@@ -80,14 +84,35 @@ fn print(answer: &clap::Error) -> ExitCode {
 
 /// Prints an error and its causes, one line.
 fn report(error: &dyn std::error::Error) {
-    let mut line = format!("cognigate: {error}");
+    // There is nobody to tell if standard error is gone.
+    let _ = writeln!(io::stderr(), "cognigate: {}", with_causes(error));
+}
+
+fn with_causes(error: &dyn std::error::Error) -> String {
+    let mut line = error.to_string();
     let mut cause = error.source();
     while let Some(error) = cause {
-        line.push_str(&format!(": {error}"));
+        line.push_str(": ");
+        line.push_str(&error.to_string());
         cause = error.source();
     }
-    // There is nobody to tell if standard error is gone.
-    let _ = writeln!(io::stderr(), "{line}");
+    line
+}
+
+/// Keeps SIGHUP, by which an operator asks for a reload, from ending the process.
+///
+/// # Errors
+///
+/// [`StartError::Signals`].
+fn survive_hangups() -> Result<(), StartError> {
+    use tokio::signal::unix::{SignalKind, signal};
+    let mut hangup = signal(SignalKind::hangup()).map_err(StartError::Signals)?;
+    tokio::spawn(async move {
+        while hangup.recv().await.is_some() {
+            tracing::warn!("SIGHUP: a changed configuration needs a restart");
+        }
+    });
+    Ok(())
 }
 
 /// Done when the process is asked to stop, by SIGTERM or SIGINT. Each call waits for one more.

@@ -86,7 +86,7 @@ fn a_large_entry_makes_as_much_room_as_it_takes() {
     let fixture = Fixture::new();
     let cache = fixture.cache(1);
     fixture.fill(&cache, 8);
-    for (size, left) in [(4_000, 8), (7_000, 4), (600, 4), (13_000, 1)] {
+    for (size, left) in [(4_000, 8), (7_000, 4), (600, 4), (13_600, 1)] {
         let token = fixture.token(size, size);
         cache.insert(fixture.entry(&token, LATER), NOW);
         assert!(cache.find(RawToken::new(&token)).is_some(), "{size}: the newcomer is in");

@@ -1,7 +1,7 @@
 //! Keeps the keys of one issuer fresh, off the request path.
 //!
 //! - The first fetch happens at once. After a success the next follows in `refresh`, after a failure sooner: 1 s, 2 s, 4 s
-//!   and so on up to 1 minute or `refresh`, whichever is shorter. No wait is shorter than 1 s.
+//!   and so on up to 1 minute or `refresh`, whichever is shorter, and never under 1 s.
 //! - Every wait is spread by a fifth either way, so that a fleet of proxies does not ask in step.
 //! - A document that cannot be fetched or used leaves the keys as they were.
 

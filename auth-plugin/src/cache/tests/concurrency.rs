@@ -42,7 +42,7 @@ fn a_newcomer_stays_while_every_entry_is_in_use_and_the_set_within_its_budget() 
     let fixture = Fixture::new();
     let cache = fixture.cache(1);
     // Five fit, so that room is made for bytes while ways are free.
-    let token = |id| fixture.token(id, 2_000);
+    let token = |id| fixture.token(id, 2_200);
     let hot: Vec<_> = (0..5).map(token).collect();
     hot.iter().for_each(|token| cache.insert(fixture.entry(token, LATER), NOW));
     assert_eq!(fixture.counts().0, 5);

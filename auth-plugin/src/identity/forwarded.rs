@@ -1,0 +1,193 @@
+//! The claims that are passed on about a caller, as header values.
+//!
+//! A claim becomes a header value once, when the token is verified, so that passing it on costs a reference count. The
+//! encoding keeps a claim from ending a header, adding one, or reading as two values:
+//!
+//! - a string is itself, a number or a boolean its JSON text, `null` and an absent claim no value at all
+//! - the elements of a list are joined by commas; an object is compact JSON
+//! - `%`, `,`, every byte that is not printable ASCII, and a space at either end are percent-encoded (RFC 3986 section
+//!   2.1) within each element
+
+use std::fmt;
+
+use http::HeaderValue;
+use serde::{
+    Deserializer,
+    de::{DeserializeSeed, Error, IgnoredAny, MapAccess, Visitor},
+};
+use serde_json::Value;
+
+use crate::rejection::Rejection;
+
+/// One value for each forwarded claim.
+pub(crate) type ForwardedValues = Box<[Option<HeaderValue>]>;
+
+/// What a header value takes next to its text once it is shared between requests: a pointer, a capacity and a count.
+const SHARED_VALUE_BYTES: usize = 3 * size_of::<usize>();
+
+/// The sizes of what the values have on the heap, one for each allocation.
+pub(super) fn heap_blocks(values: &ForwardedValues) -> impl Iterator<Item = usize> {
+    let texts = values.iter().flatten().flat_map(|value| [value.len(), SHARED_VALUE_BYTES]);
+    texts.chain([size_of_val(&**values)])
+}
+
+/// The names of the claims that are passed on, each literal: `sub`, `cognito:groups`, `https://example.com/tenant`.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct ForwardedClaims(Box<[Box<str>]>);
+
+impl ForwardedClaims {
+    /// Passes these claims on.
+    #[must_use]
+    pub fn new(names: impl Into<Box<[Box<str>]>>) -> Self {
+        Self(names.into())
+    }
+
+    /// Reads the claims from the JSON text of a payload.
+    ///
+    /// # Errors
+    ///
+    /// [`Rejection::TokenMalformed`] if one of them appears twice.
+    pub(crate) fn read(&self, payload: &str) -> Result<ForwardedValues, Rejection> {
+        if self.0.is_empty() {
+            return Ok(Box::default());
+        }
+        let mut deserializer = serde_json::Deserializer::from_str(payload);
+        deserializer.deserialize_map(Wanted(&self.0)).map_err(|_| Rejection::TokenMalformed)
+    }
+}
+
+struct Wanted<'n>(&'n [Box<str>]);
+
+impl<'de> Visitor<'de> for Wanted<'_> {
+    type Value = ForwardedValues;
+
+    fn expecting(&self, out: &mut fmt::Formatter<'_>) -> fmt::Result {
+        out.write_str("an object of claims")
+    }
+
+    fn visit_map<A: MapAccess<'de>>(self, mut claims: A) -> Result<ForwardedValues, A::Error> {
+        let mut seen: Vec<Option<Value>> = vec![None; self.0.len()];
+        while let Some(wanted) = claims.next_key_seed(Name(self.0))? {
+            let Some(slot) = wanted.and_then(|place| seen.get_mut(place)) else {
+                claims.next_value::<IgnoredAny>()?;
+                continue;
+            };
+            if slot.is_some() {
+                return Err(A::Error::custom("a claim that appears twice"));
+            }
+            *slot = Some(claims.next_value()?);
+        }
+        let value_of = |name| {
+            let first = self.0.iter().position(|other| other == name)?;
+            header_value(seen.get(first)?.as_ref()?)
+        };
+        Ok(self.0.iter().map(value_of).collect())
+    }
+}
+
+/// The first place of a claim's name among those that are wanted. Compared where it stands: most names are not wanted.
+struct Name<'n>(&'n [Box<str>]);
+
+impl<'de> DeserializeSeed<'de> for Name<'_> {
+    type Value = Option<usize>;
+
+    fn deserialize<D: Deserializer<'de>>(self, deserializer: D) -> Result<Option<usize>, D::Error> {
+        deserializer.deserialize_str(self)
+    }
+}
+
+impl Visitor<'_> for Name<'_> {
+    type Value = Option<usize>;
+
+    fn expecting(&self, out: &mut fmt::Formatter<'_>) -> fmt::Result {
+        out.write_str("the name of a claim")
+    }
+
+    fn visit_str<E>(self, name: &str) -> Result<Option<usize>, E> {
+        Ok(self.0.iter().position(|wanted| **wanted == *name))
+    }
+}
+
+fn header_value(claim: &Value) -> Option<HeaderValue> {
+    let mut text = match claim {
+        Value::Null => return None,
+        Value::Array(elements) => elements.iter().map(encoded).collect::<Vec<_>>().join(","),
+        Value::Bool(_) | Value::Number(_) | Value::Object(_) | Value::String(_) => encoded(claim),
+    };
+    // Kept as long as the token is remembered: no spare room, which the value would keep too.
+    text.shrink_to_fit();
+    HeaderValue::try_from(text).ok()
+}
+
+fn encoded(element: &Value) -> String {
+    match element {
+        Value::String(text) => percent_encoded(text),
+        Value::Array(_) | Value::Bool(_) | Value::Null | Value::Number(_) | Value::Object(_) => {
+            percent_encoded(&element.to_string())
+        }
+    }
+}
+
+fn percent_encoded(text: &str) -> String {
+    use fmt::Write as _;
+    let last = text.len().saturating_sub(1);
+    let mut out = String::with_capacity(text.len());
+    for (at, byte) in text.bytes().enumerate() {
+        let is_edge_space = byte == b' ' && (at == 0 || at == last);
+        if matches!(byte, b'%' | b',') || !matches!(byte, b' '..=b'~') || is_edge_space {
+            // Writing to a String cannot fail.
+            let _ = write!(out, "%{byte:02X}");
+        } else {
+            out.push(char::from(byte));
+        }
+    }
+    out
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn forwarded(name: &str, payload: &str) -> Result<Option<String>, Rejection> {
+        let values = ForwardedClaims::new([name.into()]).read(payload)?;
+        Ok(values.first().unwrap().as_ref().map(|value| value.to_str().unwrap().to_owned()))
+    }
+
+    #[test]
+    fn a_claim_becomes_one_header_value() {
+        for (claim, value) in [
+            (r#""a b""#, Some("a b")),
+            (r#"["a","b c"]"#, Some("a,b c")),
+            (r#"["a,b","c%2C"]"#, Some("a%2Cb,c%252C")),
+            (r#""Doe, Jane""#, Some("Doe%2C Jane")),
+            (r#""a\r\nx-admin: 1""#, Some("a%0D%0Ax-admin: 1")),
+            (r#""\u0000""#, Some("%00")),
+            (r#""Zoë""#, Some("Zo%C3%AB")),
+            (r#"" a ""#, Some("%20a%20")),
+            ("true", Some("true")),
+            ("17", Some("17")),
+            ("null", None),
+            (r#"{"k":["v"]}"#, Some(r#"{"k":["v"]}"#)),
+            (r#""""#, Some("")),
+        ] {
+            let payload = format!(r#"{{"other":1,"custom:x":{claim}}}"#);
+            assert_eq!(forwarded("custom:x", &payload).unwrap().as_deref(), value, "{claim}");
+        }
+    }
+
+    #[test]
+    fn an_absent_claim_has_no_value() {
+        assert_eq!(forwarded("email", r#"{"sub":"s"}"#), Ok(None));
+    }
+
+    #[test]
+    fn a_forwarded_claim_that_appears_twice_is_malformed() {
+        assert_eq!(forwarded("email", r#"{"email":"a","email":"b"}"#), Err(Rejection::TokenMalformed));
+    }
+
+    #[test]
+    fn one_claim_may_be_forwarded_twice() {
+        let values = ForwardedClaims::new(["sub".into(), "sub".into()]).read(r#"{"sub":"s"}"#).unwrap();
+        assert!(values.iter().all(|value| value.as_ref().is_some_and(|value| value == "s")));
+    }
+}
