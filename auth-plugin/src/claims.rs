@@ -14,7 +14,6 @@ use serde::{
     Deserialize, Deserializer,
     de::{SeqAccess, Visitor},
 };
-use serde_json::value::RawValue;
 
 use crate::{
     clock::UnixSeconds,
@@ -149,7 +148,8 @@ impl Lifetime {
             Some(iat) if iat > now => {
                 format!("; issued {} s in the future: is this machine's clock behind?", iat - now)
             }
-            _ if expires_at <= now => format!("; expired {} s ago", now - expires_at),
+            _ if self.is_over(now, skew.as_secs()) => format!("; expired {} s ago", now - expires_at),
+            Some(iat) if iat > expires_at => "; issued after it expires".to_owned(),
             _ => String::new(),
         };
         format!("exp {expires_at}, nbf {nbf}, iat {iat}; the time is {now}, clock_skew {skew:?}{remark}")
@@ -166,14 +166,17 @@ const fn is_expired(now: UnixSeconds, exp: UnixSeconds, skew: u64) -> bool {
     exp.saturating_add(skew) <= now
 }
 
-/// `aud`: the client of an ID token is one string, never a list. What an access token has there is not looked at.
+/// `aud`, a string or a list of strings (RFC 7519 section 4.1.3). Kept is the one string: the client of an ID token is never
+/// a list. What an access token names there are resources.
 #[derive(Debug, Default)]
 struct Audience(Option<Box<str>>);
 
 impl<'de> Deserialize<'de> for Audience {
     fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
-        let value = <&RawValue>::deserialize(deserializer)?;
-        Ok(Self(serde_json::from_str(value.get()).ok()))
+        Ok(match deserializer.deserialize_any(StringsVisitor)? {
+            Strings::One(client) => Self(Some(client)),
+            Strings::Several(_) => Self(None),
+        })
     }
 }
 
@@ -183,29 +186,38 @@ pub(crate) struct Groups(pub(crate) Vec<Box<str>>);
 
 impl<'de> Deserialize<'de> for Groups {
     fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
-        deserializer.deserialize_any(GroupsVisitor)
+        Ok(match deserializer.deserialize_any(StringsVisitor)? {
+            Strings::One(name) => Self(vec![name]),
+            Strings::Several(names) => Self(names),
+        })
     }
 }
 
-struct GroupsVisitor;
+/// A string, or a list of strings.
+enum Strings {
+    One(Box<str>),
+    Several(Vec<Box<str>>),
+}
 
-impl<'de> Visitor<'de> for GroupsVisitor {
-    type Value = Groups;
+struct StringsVisitor;
+
+impl<'de> Visitor<'de> for StringsVisitor {
+    type Value = Strings;
 
     fn expecting(&self, out: &mut fmt::Formatter<'_>) -> fmt::Result {
-        out.write_str("a list of group names, or one name")
+        out.write_str("a string or a list of strings")
     }
 
-    fn visit_str<E>(self, name: &str) -> Result<Groups, E> {
-        Ok(Groups(vec![name.into()]))
+    fn visit_str<E>(self, text: &str) -> Result<Strings, E> {
+        Ok(Strings::One(text.into()))
     }
 
-    fn visit_seq<A: SeqAccess<'de>>(self, mut names: A) -> Result<Groups, A::Error> {
-        let mut groups = Vec::new();
-        while let Some(name) = names.next_element()? {
-            groups.push(name);
+    fn visit_seq<A: SeqAccess<'de>>(self, mut elements: A) -> Result<Strings, A::Error> {
+        let mut texts = Vec::new();
+        while let Some(text) = elements.next_element()? {
+            texts.push(text);
         }
-        Ok(Groups(groups))
+        Ok(Strings::Several(texts))
     }
 }
 

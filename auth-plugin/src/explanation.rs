@@ -1,6 +1,6 @@
 //! Lets someone watch the rules as they are applied to a token.
 //!
-//! There is one way through the rules: a request goes it with a [`Silent`] witness, which compiles to nothing, and an
+//! There is one way through the rules: a request goes it with a `Silent` witness, which compiles to nothing, and an
 //! explanation with one that writes down what it sees. So an explanation cannot differ from the verdict that it explains.
 
 use crate::{

@@ -28,9 +28,53 @@ pub(crate) fn present<'de, D: Deserializer<'de>, T: Deserialize<'de>>(deserializ
     T::deserialize(deserializer).map(Some)
 }
 
+/// Whether half a surrogate pair is escaped somewhere (RFC 8259 section 8.2): no Unicode text, which serde notices only
+/// in strings that it is asked for.
+pub(crate) fn has_lone_surrogate(text: &str) -> bool {
+    let mut rest = text.as_bytes();
+    let mut is_high_before = false;
+    while let Some(backslash) = memchr::memchr(b'\\', rest) {
+        let escape = rest.get(backslash + 1..).unwrap_or_default();
+        let unit = code_unit(escape);
+        let is_low = unit.is_some_and(|unit| (0xdc00..0xe000).contains(&unit));
+        let is_pair = is_high_before && is_low && backslash == 0;
+        if (is_high_before || is_low) && !is_pair {
+            return true;
+        }
+        is_high_before = unit.is_some_and(|unit| (0xd800..0xdc00).contains(&unit));
+        rest = escape.get(if unit.is_some() { 5 } else { 1 }..).unwrap_or_default();
+    }
+    is_high_before
+}
+
+/// The code unit of `uXXXX`.
+fn code_unit(escape: &[u8]) -> Option<u32> {
+    let digits = escape.strip_prefix(b"u")?.get(..4)?;
+    u32::from_str_radix(std::str::from_utf8(digits).ok()?, 16).ok()
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn rfc8259_8_2_half_a_surrogate_pair_is_no_text() {
+        for (text, is_lone) in [
+            (r#"{"a":"b\/c"}"#, false),
+            (r#"{"a":"\ud83d\ude00"}"#, false),
+            (r#"{"a":"\uD83D\uDE00\uD83D\uDE00"}"#, false),
+            (r#"{"a":"\\ud83d"}"#, false),
+            (r#"{"a":"\ud83d"}"#, true),
+            (r#"{"a":"\ude00"}"#, true),
+            (r#"{"a":"\ud83dx\ude00"}"#, true),
+            (r#"{"a":"\ud83d\n"}"#, true),
+            (r#"{"a":"\ud83d\ud83d\ude00"}"#, true),
+            (r#"{"a":"\ud83d\ude00\ude00"}"#, true),
+            (r#"{"a":"\ude00\ud83d"}"#, true),
+        ] {
+            assert_eq!(has_lone_surrogate(text), is_lone, "{text}");
+        }
+    }
 
     #[derive(Debug, PartialEq, Deserialize)]
     struct Sample {

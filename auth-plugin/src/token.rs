@@ -17,7 +17,7 @@ use base64::{Engine, engine::general_purpose::URL_SAFE_NO_PAD};
 use http::{HeaderMap, HeaderName, HeaderValue, header::COOKIE};
 use thiserror::Error;
 
-use crate::rejection::Rejection;
+use crate::{json, rejection::Rejection};
 
 /// The longest token that is looked at, in bytes. Cognito's are near 1 KiB; 16 KiB leaves room for every custom attribute
 /// that still fits through a load balancer, and bounds what a forged one costs.
@@ -252,9 +252,10 @@ pub(crate) fn decode(segment: &[u8]) -> Result<Vec<u8>, Rejection> {
     }
 }
 
-/// UTF-8 to its last byte, so that nobody who reads the token later sees another text (RFC 7519 section 7.2).
+/// Unicode to its last escape, so that nobody who reads the token later sees another text (RFC 7519 section 7.2).
 fn text(segment: &[u8]) -> Result<String, Rejection> {
-    String::from_utf8(decode(segment)?).map_err(|_| Rejection::TokenMalformed)
+    let text = String::from_utf8(decode(segment)?).map_err(|_| Rejection::TokenMalformed)?;
+    if json::has_lone_surrogate(&text) { Err(Rejection::TokenMalformed) } else { Ok(text) }
 }
 
 #[cfg(test)]
