@@ -126,7 +126,9 @@ fn explain(arguments: &ExplainArguments, out: &mut dyn Write, err: &mut dyn Writ
     let runtime = Runtime::build(&config, &surroundings)?;
     let request = request(&runtime, arguments, token_file.as_ref().map(read).transpose()?.as_deref())?;
 
-    writeln!(out, "request  {method} {target}, host {host}")?;
+    // Nothing is decided on the query, and there are clients that put secrets there.
+    let path = target.split_once('?').map_or_else(|| target.clone(), |(path, _)| format!("{path}?..."));
+    writeln!(out, "request  {method} {path}, host {host}")?;
     let verdict = judge(&config, &runtime, &request, jwks.as_ref(), out, err)?;
     let (reason, status, exit) = match verdict {
         Ok(reason) => (reason, "the upstream's".to_owned(), 0),
