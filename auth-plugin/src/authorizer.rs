@@ -155,7 +155,8 @@ impl Authorizer {
         let decoded = witness.see("shape", decoded, || explanation::shape(token))?;
         let unverified = decoded.read(witness)?;
         let iss = unverified.issuer();
-        let issuer = self.issuers.get(iss).ok_or(Rejection::IssuerUnknown);
+        // An issuer that does not exist has issued nothing: what claims its name is not undecidable, it is forged.
+        let issuer = self.issuers.get(iss).filter(|issuer| !issuer.store.is_denied()).ok_or(Rejection::IssuerUnknown);
         let issuer = issuer.and_then(|issuer| policy.check_pool(&issuer.pool).map(|()| issuer));
         let issuer = witness.see("iss", issuer, || explanation::issuer(iss, self.accepted_issuers(policy)))?;
         let demands = Demands { policy, forwarded: &self.forwarded_claims };

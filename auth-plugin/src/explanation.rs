@@ -104,3 +104,11 @@ pub(crate) fn client(found: &str, pool: &UserPool) -> String {
 pub(crate) fn one_of<'g>(granted: impl Iterator<Item = &'g str>, wanted: &[Box<str>]) -> String {
     format!("{:?}; the route asks for one of {wanted:?}", granted.collect::<Vec<_>>())
 }
+
+/// What is wrong with the claims. serde's words may repeat a value of the token, so they are shown as text and not printed.
+pub(crate) fn claims(fault: Option<&serde_json::Error>) -> String {
+    match fault {
+        None => "each once, iss, sub, token_use and exp there, all of their types".to_owned(),
+        Some(fault) => format!("{:?}", fault.to_string()),
+    }
+}

@@ -9,7 +9,7 @@ use std::sync::Arc;
 use crate::{
     claims::Claims,
     clock::UnixSeconds,
-    explanation::Witness,
+    explanation::{self, Witness},
     header::JoseHeader,
     identity::{ForwardedClaims, Identity},
     keys::key_set::KeySet,
@@ -63,9 +63,11 @@ impl<'r> DecodedToken<'r> {
     pub(crate) fn read(&self, witness: &mut impl Witness) -> Result<UnverifiedToken<'_>, Rejection> {
         let header = JoseHeader::parse(&self.header);
         let header = witness.see("header", header, || format!("{:?}; alg must be RS256", self.header))?;
-        let claims = witness.see("claims", Claims::parse(&self.payload), || {
-            "each claim once, iss, sub, token_use and exp present, all of their types".into()
-        })?;
+        let (claims, fault) = match Claims::parse(&self.payload) {
+            Ok(claims) => (Ok(claims), None),
+            Err(fault) => (Err(Rejection::TokenMalformed), Some(fault)),
+        };
+        let claims = witness.see("claims", claims, || explanation::claims(fault.as_ref()))?;
         Ok(UnverifiedToken { compact: self.compact, header, payload: &self.payload, claims })
     }
 }

@@ -212,10 +212,23 @@ fn each_issuer_of_a_pool_has_keys_of_its_own() {
     source.store.publish(KeySet::parse(keys.as_bytes(), NOW, None).unwrap());
     assert_eq!(missing(), ["any"], "one issuer with keys is enough");
     assert_eq!((reason(&replica), reason(MAIN)), ("ok", "keys_unavailable"));
+    source.store.deny();
+    assert_eq!(reason(&replica), "ok", "there are keys, whatever is said now");
 
     gate.publish([&KEYS[0]]);
     assert_eq!(missing(), [""; 0]);
     assert_eq!((reason(&replica), reason(MAIN)), ("ok", "ok"));
+}
+
+#[test]
+fn an_issuer_that_its_service_denies_has_issued_nothing() {
+    let replica: crate::pool::Issuer = format!("{MAIN}-replica").parse().unwrap();
+    let endpoint = IssuerEndpoint { jwks_uri: replica.jwks_uri().unwrap(), issuer: replica };
+    let gate = Gate::without_keys(CACHE, [UserPool { alternatives: [endpoint].into(), ..pool("main", MAIN) }]);
+    let reason = || gate.reason(&token(TokenUse::Id, &json!({ "iss": format!("{MAIN}-replica") })), &policy());
+    assert_eq!(reason(), "keys_unavailable", "nobody knows yet");
+    gate.authorizer.sources.iter().find(|source| !source.is_required()).unwrap().store.deny();
+    assert_eq!(reason(), "issuer_unknown");
 }
 
 #[test]

@@ -3,7 +3,7 @@
 //! A claim becomes a header value once, when the token is verified, so that passing it on costs a reference count. The
 //! encoding keeps a claim from ending a header, adding one, or reading as two values:
 //!
-//! - a string is itself, a number or a boolean its JSON text, `null` and an absent claim no value at all
+//! - a string is itself, a boolean or a number of up to 64 bits its JSON text, `null` and an absent claim no value at all
 //! - the elements of a list are joined by commas; an object is compact JSON
 //! - `%`, `,`, every byte that is not printable ASCII, and a space at either end are percent-encoded (RFC 3986 section
 //!   2.1) within each element

@@ -106,9 +106,14 @@ impl Refresher {
                 }
                 self.metrics.refreshed.inc();
             }
-            Err(error) if self.is_not_offered(&error) => {
-                tracing::debug!(user_pool, uri, "the pool does not publish keys for this form of its issuer");
+            Err(error) if self.is_optional() => {
+                // Not every pool is set up for every form of its issuer: that is no failure.
+                if matches!(&error, RefreshError::Fetch(FetchError::Status(status)) if status.is_client_error()) {
+                    self.source.store.deny();
+                }
                 self.metrics.not_offered.inc();
+                tracing::debug!(user_pool, uri, error = %Chain(&error), "no keys for this form of the pool's issuer");
+                return spread(pool.jwks.refresh.min(LAST_RETRY), self.random.f64());
             }
             Err(error) => {
                 self.failures = self.failures.saturating_add(1);
@@ -117,14 +122,12 @@ impl Refresher {
                 tracing::warn!(user_pool, uri, failures = self.failures, %error, "keys not refreshed");
             }
         }
-        spread(delay(self.source.pool.jwks.refresh, self.failures), self.random.f64())
+        spread(delay(pool.jwks.refresh, self.failures), self.random.f64())
     }
 
-    /// A pool is not set up for every form of its issuer, and its service then denies that the address exists: that is no
-    /// failure, unless there were keys before.
-    fn is_not_offered(&self, error: &RefreshError) -> bool {
-        let is_denied = matches!(error, RefreshError::Fetch(FetchError::Status(status)) if status.is_client_error());
-        is_denied && !self.source.is_required() && self.source.store.current().set().is_none()
+    /// Whether these keys may well not exist: another form of the pool's issuer, and there were none before.
+    fn is_optional(&self) -> bool {
+        !self.source.is_required() && self.source.store.current().set().is_none()
     }
 
     fn report_change(&self, before: Option<&KeySet>, fresh: &KeySet) {

@@ -5,7 +5,10 @@
 //! Keys that could not be refreshed go on deciding until they are older than `max_stale`; after that, and before the first
 //! fetch, nothing can be decided.
 
-use std::sync::Arc;
+use std::sync::{
+    Arc,
+    atomic::{AtomicBool, Ordering},
+};
 
 use arc_swap::{ArcSwapOption, Guard};
 
@@ -15,6 +18,8 @@ use crate::{clock::UnixSeconds, keys::key_set::KeySet, rejection::Rejection};
 #[derive(Debug)]
 pub struct KeyStore {
     current: ArcSwapOption<KeySet>,
+    /// The service says that there are no keys: nobody is issuing tokens by this name.
+    is_denied: AtomicBool,
     max_stale_seconds: u64,
 }
 
@@ -34,7 +39,7 @@ impl KeyStore {
     /// A store without keys, whose keys decide for `max_stale_seconds` after they were fetched.
     #[must_use]
     pub fn new(max_stale_seconds: u64) -> Self {
-        Self { current: ArcSwapOption::empty(), max_stale_seconds }
+        Self { current: ArcSwapOption::empty(), is_denied: AtomicBool::new(false), max_stale_seconds }
     }
 
     /// The keys that decide at `now`, by way of `decide`.
@@ -68,6 +73,16 @@ impl KeyStore {
     #[must_use]
     pub fn current(&self) -> CurrentKeys {
         CurrentKeys(self.current.load())
+    }
+
+    /// Notes that the service denies that there are keys, as it does for a form of issuer that a pool is not set up for.
+    pub(crate) fn deny(&self) {
+        self.is_denied.store(true, Ordering::Relaxed);
+    }
+
+    /// Whether it did, and there were never any.
+    pub(crate) fn is_denied(&self) -> bool {
+        self.is_denied.load(Ordering::Relaxed) && self.current.load().is_none()
     }
 
     /// Replaces the set.
