@@ -20,6 +20,7 @@ pub mod model;
 pub mod origin;
 pub mod pattern;
 pub mod rule;
+pub mod spelling;
 mod yaml;
 
 #[cfg(test)]

@@ -2,6 +2,7 @@
 
 pub mod auth;
 pub mod cors;
+pub mod forwarded;
 pub mod hygiene;
 pub mod identity;
 pub mod rewrite;

@@ -19,7 +19,7 @@ use crate::{
         model::{Config, RouteConfig},
         pattern::Rewrite,
     },
-    filter::{hygiene::Target, identity::IdentityHeaders},
+    filter::{forwarded::Forwarding, hygiene::Target, identity::IdentityHeaders},
     response::Responder,
     route::table::RouteTable,
     telemetry::metrics::{DecisionMetrics, NO_ROUTE, ProxyMetrics, RequestMetrics},
@@ -37,6 +37,8 @@ pub struct Runtime {
     pub token_sources: TokenSources,
     /// Whether upstreams see the token.
     pub forwards_token: bool,
+    /// What upstreams learn about where a request came from.
+    pub forwarding: Forwarding,
     /// What upstreams learn about the caller.
     pub identity_headers: IdentityHeaders,
     /// How requests are refused, and who may read responses.
@@ -117,6 +119,7 @@ impl Runtime {
             authorizer: Authorizer::new(authorizer, Arc::clone(clock), auth_metrics.clone()),
             token_sources: config.token.sources.clone(),
             forwards_token: config.token.forward,
+            forwarding: Forwarding::new(&config.forwarded.trusted),
             identity_headers,
             responder: Responder::new(config.responses.profile, config.cors.as_ref()),
             unmatched: metrics.requests(NO_ROUTE),

@@ -10,7 +10,7 @@ use std::{
 
 use arc_swap::ArcSwap;
 use async_trait::async_trait;
-use http::StatusCode;
+use http::{StatusCode, Version, header::TRANSFER_ENCODING};
 use pingora_core::{
     Error, ErrorSource, ErrorType, Result, modules::http::HttpModules, protocols::Digest, upstreams::peer::HttpPeer,
 };
@@ -87,6 +87,9 @@ impl ProxyHttp for EdgeService {
 
     async fn early_request_filter(&self, session: &mut Session, _context: &mut RequestContext) -> Result<()> {
         session.set_write_timeout(Some(DOWNSTREAM_WRITE_TIMEOUT));
+        // Such a client takes what comes before a response for the response.
+        let takes_one_response = is_before_http_1_1(session);
+        session.set_ignore_info_resp(takes_one_response);
         if self.drain.has_begun() {
             session.set_keepalive(None);
         } else if session.get_keepalive().is_some() {
@@ -105,6 +108,7 @@ impl ProxyHttp for EdgeService {
             }
             Err(refusal) => refusal,
         };
+        tracing::debug!(?refusal, "refused");
         if let Refusal::Ambiguous(fault) = refusal {
             self.metrics.count_fault(fault);
         }
@@ -159,7 +163,7 @@ impl ProxyHttp for EdgeService {
 
     async fn upstream_request_filter(
         &self,
-        _session: &mut Session,
+        session: &mut Session,
         upstream_request: &mut RequestHeader,
         context: &mut RequestContext,
     ) -> Result<()> {
@@ -167,6 +171,7 @@ impl ProxyHttp for EdgeService {
         if !runtime.forwards_token {
             identity::hide_token(upstream_request, &runtime.token_sources)?;
         }
+        runtime.forwarding.apply(upstream_request, session.client_addr())?;
         runtime.identity_headers.apply(upstream_request, context.token.as_deref())?;
         match context.route() {
             Some(route) => rewrite::apply(route, upstream_request),
@@ -180,6 +185,15 @@ impl ProxyHttp for EdgeService {
         response: &mut ResponseHeader,
         context: &mut RequestContext,
     ) -> Result<()> {
+        if response.status == StatusCode::SWITCHING_PROTOCOLS {
+            let fault = Error::explain(ErrorType::InvalidHTTPHeader, "nobody asked to switch protocols");
+            return Err(fault.into_up());
+        }
+        if is_before_http_1_1(session) && response.headers.contains_key(TRANSFER_ENCODING) {
+            // Such a client takes chunks for text, and the end of the connection for the end of the response.
+            response.remove_header(&TRANSFER_ENCODING);
+            session.set_keepalive(None);
+        }
         match context.runtime.responder.cors() {
             Some(cors) => cors.mark_forwarded(session.req_header(), response),
             None => Ok(()),
@@ -224,6 +238,10 @@ impl ProxyHttp for EdgeService {
             route.upstream.metrics().duration.observe(started.elapsed().as_secs_f64());
         }
     }
+}
+
+fn is_before_http_1_1(session: &Session) -> bool {
+    session.req_header().version < Version::HTTP_11
 }
 
 /// The response that the client got, if it got one: what came before it does not count.

@@ -121,7 +121,8 @@ fn only_clients_that_read_grpc_are_answered_so() {
         ("application/grpc", 200),
         ("application/grpc+proto", 200),
         ("APPLICATION/GRPC+json", 200),
-        ("application/grpc-web+proto", 200),
+        ("application/grpc-web+proto", 401),
+        ("application/grpcfoo", 401),
         ("application/json", 401),
         ("application/gRP", 401),
     ] {
@@ -146,7 +147,7 @@ fn a_refused_call_is_counted_by_its_reason_and_as_http_200() {
 }
 
 #[test]
-fn a_page_that_speaks_grpc_web_can_read_a_refusal() {
+fn a_page_can_read_a_refusal_of_grpc() {
     let edge = edge("rfc6750");
     let response = edge.ask(&call("/items.Items/Get").header("Origin", "https://app.example.com"));
     assert_eq!(outcome(&response), ("16", "token_missing"));

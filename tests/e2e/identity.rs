@@ -12,12 +12,20 @@ const IDENTITY: (&str, &str) =
     ("identity", r#"{ headers: { x-cognito-sub: sub, x-cognito-groups: "cognito:groups", x-cognito-email: email } }"#);
 
 /// Ways to write `x-cognito-sub` that some server reads as just that.
-const SPELLINGS: [&str; 6] =
-    ["x-cognito-sub", "X-Cognito-Sub", "X-COGNITO-SUB", "x_cognito_sub", "X_COGNITO_SUB", "x-cognito_sub"];
+const SPELLINGS: [&str; 8] = [
+    "x-cognito-sub",
+    "X-Cognito-Sub",
+    "X-COGNITO-SUB",
+    "x_cognito_sub",
+    "X_COGNITO_SUB",
+    "x-cognito_sub",
+    "x.cognito.sub",
+    "X!Cognito~Sub",
+];
 
 /// The values of every field that some server reads as `name`.
 fn read_as<'r>(seen: &'r Recorded, name: &str) -> Vec<&'r str> {
-    let is_alike = |field: &str| field.replace('_', "-").eq_ignore_ascii_case(name);
+    let is_alike = |field: &str| field.replace(|c: char| !c.is_alphanumeric(), "-").eq_ignore_ascii_case(name);
     seen.head.fields().filter(|(field, _)| is_alike(field)).map(|(_, value)| value).collect()
 }
 

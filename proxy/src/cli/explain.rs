@@ -37,8 +37,11 @@ use crate::{
     telemetry::metrics::ProxyMetrics,
 };
 
-/// The most that is read of a token or a JWKS document.
-const MAX_INPUT_BYTES: u64 = 1024 * 1024;
+/// The most that is read of a token or a JWKS document: as much as `run` takes of either.
+const MAX_INPUT_BYTES: u64 = 64 * 1024;
+
+/// There is no verdict.
+const EXIT_UNDECIDED: u8 = 2;
 
 /// What the command takes.
 #[derive(Debug, clap::Args)]
@@ -68,8 +71,10 @@ struct RequestLine {
 
 fn parse_request_line(text: &str) -> Result<RequestLine, String> {
     match text.split_once(' ') {
+        Some(("CONNECT", _)) => Err("CONNECT is answered 405 before anything is decided".to_owned()),
         Some((method, target)) if method.parse::<http::Method>().is_ok() && !target.is_empty() => {
-            Ok(RequestLine { method: method.to_owned(), target: target.to_owned() })
+            // As it is sent on: a space ends a target, so that clients who send one mean this.
+            Ok(RequestLine { method: method.to_owned(), target: target.replace(' ', "%20") })
         }
         _ => Err("not a method, a space and a target, such as 'GET /items/1'".to_owned()),
     }
@@ -86,6 +91,8 @@ enum ExplainError {
     Fetcher(#[from] NoClient),
     #[error("cannot read {file}")]
     Input { file: String, source: io::Error },
+    #[error("{file} is longer than {MAX_INPUT_BYTES} bytes")]
+    InputTooLong { file: String },
     #[error("{file} has no keys")]
     Jwks { file: String, source: ImportError },
     #[error("two metrics have one name")]
@@ -98,7 +105,7 @@ enum ExplainError {
     Text(#[from] InvalidHeaderValue),
 }
 
-/// Explains one request. Says with what status to exit: 0 if it would be let through, 1 if not.
+/// Explains one request. Says with what status to exit: 0 if it would be let through, 1 if not, 2 if there is no telling.
 #[must_use]
 pub fn run(arguments: &ExplainArguments, out: &mut dyn Write, err: &mut dyn Write) -> u8 {
     match explain(arguments, out, err) {
@@ -109,7 +116,7 @@ pub fn run(arguments: &ExplainArguments, out: &mut dyn Write, err: &mut dyn Writ
         }
         Err(error) => {
             let _ = writeln!(err, "cognigate: {}", with_causes(&error));
-            EXIT_FAILURE
+            EXIT_UNDECIDED
         }
     }
 }
@@ -154,10 +161,6 @@ fn judge(
         Ok(target) => target,
         Err(fault) => return refuse_ambiguous(fault, out),
     };
-    if runtime.responder.is_preflight(request) {
-        writeln!(out, "cors     a preflight is answered before anyone asks who calls")?;
-        return Ok(Ok("preflight"));
-    }
     let found = runtime.find_route(&target, &request.method).and_then(|index| Some((index, runtime.route(index)?)));
     let Some((index, route)) = found else {
         writeln!(out, "route    none matches")?;
@@ -249,11 +252,13 @@ fn provide_keys(
 fn read(file: &PathBuf) -> Result<Vec<u8>, ExplainError> {
     let read_from = |input: &mut dyn Read| {
         let mut bytes = Vec::new();
-        input.take(MAX_INPUT_BYTES).read_to_end(&mut bytes).map(|_| bytes)
+        input.take(MAX_INPUT_BYTES + 1).read_to_end(&mut bytes).map(|_| bytes)
     };
     let bytes = match file.to_str() {
         Some("-") => read_from(&mut io::stdin()),
         _ => File::open(file).and_then(|mut file| read_from(&mut file)),
     };
-    bytes.map_err(|source| ExplainError::Input { file: file.display().to_string(), source })
+    let bytes = bytes.map_err(|source| ExplainError::Input { file: file.display().to_string(), source })?;
+    let is_within = u64::try_from(bytes.len()).is_ok_and(|length| length <= MAX_INPUT_BYTES);
+    if is_within { Ok(bytes) } else { Err(ExplainError::InputTooLong { file: file.display().to_string() }) }
 }

@@ -14,18 +14,22 @@ mod upstreams;
 use std::{
     cell::RefCell,
     collections::{HashMap, HashSet},
-    net::SocketAddr,
+    net::{IpAddr, SocketAddr},
     num::NonZeroUsize,
     ops::RangeInclusive,
 };
 
 use cognigate_auth::cache::MIN_CACHE_BYTES;
+use ipnet::IpNet;
 
 use self::bind::Bound;
 use super::{
-    file::{ByteSize, ConfigSection, Named, Period, ResponsesSection, Scalar, ServerSection, TokenCacheSection},
+    file::{
+        ByteSize, ConfigSection, ForwardedSection, Named, Period, ResponsesSection, Scalar, ServerSection,
+        TokenCacheSection,
+    },
     finding::{At, Finding},
-    model::{Config, ResponsesConfig, ServerConfig, TokenCacheConfig},
+    model::{Config, ForwardedConfig, ResponsesConfig, ServerConfig, TokenCacheConfig},
     rule::BrokenRule,
 };
 
@@ -64,6 +68,7 @@ fn config(section: ConfigSection, at: &At<'_>) -> Option<Config> {
         upstreams,
         routes,
         token,
+        forwarded: ForwardedSection { trusted },
         identity,
         token_cache,
         cors,
@@ -81,6 +86,7 @@ fn config(section: ConfigSection, at: &At<'_>) -> Option<Config> {
     let routes = routes::routes(routes, &pool_names, &upstream_names, &at.field("routes"));
     let token = headers::token(token, &at.field("token"));
     let identity = headers::identity(identity, &token.sources, &at.field("identity"));
+    let trusted = networks(trusted, &at.field("forwarded").field("trusted"));
     let token_cache = self::token_cache(token_cache, &at.field("token_cache"));
     let cors = cors.map(|section| cors::cors(section, &at.field("cors")));
     let server = self::server(server, &at.field("server"));
@@ -95,12 +101,22 @@ fn config(section: ConfigSection, at: &At<'_>) -> Option<Config> {
         upstreams,
         routes,
         token,
+        forwarded: ForwardedConfig { trusted },
         identity,
         token_cache: token_cache?,
         cors,
         responses: ResponsesConfig { profile },
         server: server?,
     })
+}
+
+fn networks(list: Vec<Scalar<String>>, at: &At<'_>) -> Vec<IpNet> {
+    let network = |(index, word): (usize, Box<str>)| {
+        let address = word.parse::<IpAddr>().map(IpNet::from);
+        let network = address.or_else(|_| word.parse::<IpNet>());
+        at.item(index).accept(network.map_err(|_| BrokenRule::Network(word.into())))
+    };
+    words(list, at).into_iter().enumerate().filter_map(network).collect()
 }
 
 fn token_cache(section: TokenCacheSection, at: &At<'_>) -> Option<TokenCacheConfig> {

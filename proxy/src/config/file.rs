@@ -30,6 +30,7 @@ pub(super) struct ConfigSection {
     pub(super) upstreams: Named<UpstreamSection>,
     pub(super) routes: Vec<RouteSection>,
     pub(super) token: TokenSection,
+    pub(super) forwarded: ForwardedSection,
     pub(super) identity: IdentitySection,
     pub(super) token_cache: TokenCacheSection,
     pub(super) cors: Option<CorsSection>,
@@ -197,6 +198,13 @@ impl Default for TokenSection {
 pub(super) struct TokenSourceSection {
     pub(super) header: Option<Scalar<String>>,
     pub(super) cookie: Option<Scalar<String>>,
+}
+
+/// `forwarded`
+#[derive(Default, Deserialize)]
+#[serde(default, deny_unknown_fields, expecting = "a mapping")]
+pub(super) struct ForwardedSection {
+    pub(super) trusted: Vec<Scalar<String>>,
 }
 
 /// `identity`

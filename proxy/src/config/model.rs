@@ -6,6 +6,7 @@ use std::{net::SocketAddr, num::NonZeroUsize, time::Duration};
 
 use cognigate_auth::{policy::Policy, pool::UserPool, token::TokenSources};
 use http::HeaderName;
+use ipnet::IpNet;
 
 use super::{
     origin::Origin,
@@ -28,6 +29,8 @@ pub struct Config {
     pub routes: Vec<RouteConfig>,
     /// `token`: where a request carries its token.
     pub token: TokenConfig,
+    /// `forwarded`: who is believed about where a request came from.
+    pub forwarded: ForwardedConfig,
     /// `identity`: what the upstream learns about the caller.
     pub identity: IdentityConfig,
     /// `token_cache`: what the verified tokens may occupy.
@@ -120,6 +123,13 @@ pub struct TokenConfig {
     pub sources: TokenSources,
     /// `forward`: whether the upstream sees it. Default true.
     pub forward: bool,
+}
+
+/// `forwarded`.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct ForwardedConfig {
+    /// `trusted`: networks of proxies whose `X-Forwarded-*` are believed. Default none.
+    pub trusted: Vec<IpNet>,
 }
 
 /// `identity`.

@@ -133,6 +133,9 @@ pub enum BrokenRule {
     /// A pool that does not say whose tokens it is about.
     #[error("neither `id` nor `issuer`: give the pool's id, or for an emulator the `iss` of its tokens")]
     PoolIdMissing,
+    /// Not a network.
+    #[error("{0:?} is not a network (an IP address, and how many bits of it count: 10.0.0.0/8, fd00::/8, 192.0.2.1)")]
+    Network(String),
     /// Not a region.
     #[error(transparent)]
     Region(#[from] InvalidRegion),
@@ -203,6 +206,9 @@ pub enum BrokenRule {
     /// A fraction of a second, where whole ones are counted.
     #[error("{0} is not a whole number of seconds")]
     WholeSeconds(String),
+    /// Not a scope.
+    #[error("{0:?} is not a scope: printable ASCII, but no space, quote or backslash")]
+    Scope(String),
     /// Not a client id, scope or group.
     #[error("{0:?} is not allowed: at least one character, none of them white space or a control character")]
     Word(String),

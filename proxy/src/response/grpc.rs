@@ -11,7 +11,8 @@ use pingora_http::{RequestHeader, ResponseHeader};
 
 use super::{refusal::Refusal, rfc6750};
 
-/// What the media types of gRPC begin with: `application/grpc`, `application/grpc+proto`.
+/// The media type of gRPC. `application/grpc+proto` is one, too; `application/grpc-web` is not: its clients read bare HTTP
+/// statuses, which a page can be let read.
 const MEDIA_TYPE: &str = "application/grpc";
 
 /// A status of gRPC, by its name there.
@@ -28,9 +29,10 @@ enum Status {
 /// Whether the client reads gRPC.
 pub(super) fn is_spoken_in(request: &RequestHeader) -> bool {
     let media_type = request.headers.get(CONTENT_TYPE).map(|value| value.as_bytes());
-    media_type
-        .and_then(|media_type| media_type.get(..MEDIA_TYPE.len()))
-        .is_some_and(|start| start.eq_ignore_ascii_case(MEDIA_TYPE.as_bytes()))
+    let split = media_type.and_then(|media_type| media_type.split_at_checked(MEDIA_TYPE.len()));
+    split.is_some_and(|(start, rest)| {
+        start.eq_ignore_ascii_case(MEDIA_TYPE.as_bytes()) && matches!(rest.first(), None | Some(b'+' | b';' | b' '))
+    })
 }
 
 /// The whole answer, but for what HTTP/1.1 needs to find its end. The reason goes into `grpc-message`: it is made of
@@ -98,7 +100,9 @@ mod tests {
             ("application/grpc+proto", true),
             ("application/grpc;charset=utf-8", true),
             ("Application/GRPC", true),
-            ("application/grpc-web+proto", true),
+            ("application/grpc; charset=utf-8", true),
+            ("application/grpc-web+proto", false),
+            ("application/grpcfoo", false),
             ("application/json", false),
             ("application/grp", false),
             ("text/application/grpc", false),

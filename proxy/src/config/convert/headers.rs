@@ -10,6 +10,7 @@ use crate::config::{
     finding::At,
     model::{IdentityConfig, IdentityHeader, TokenConfig},
     rule::BrokenRule,
+    spelling::folded,
 };
 
 /// Headers that frame the request, belong to one connection (RFC 9110 section 7.6.1) or say where the request came from
@@ -122,11 +123,6 @@ fn header_name(text: &str, at: &At<'_>) -> Option<HeaderName> {
         true => at.refuse(BrokenRule::HeaderReserved(text.to_owned())),
         false => Some(name),
     }
-}
-
-/// As the servers read a name that make a variable of it (RFC 3875 section 4.1.18): `X-User` and `x_user` are one.
-fn folded(name: &HeaderName) -> String {
-    name.as_str().replace('_', "-")
 }
 
 fn cookie_name(text: &str, at: &At<'_>) -> Option<Box<str>> {

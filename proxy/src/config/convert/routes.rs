@@ -94,6 +94,11 @@ fn policy(section: RequiredSection, pools: &Names, at: &At<'_>) -> Policy {
     let RequiredSection { user_pools, token, scopes_any, groups_any } = section;
     let user_pools = pool_names(user_pools, pools, &at.field("user_pools"));
     let scopes_any = demanded(scopes_any, &at.field("scopes_any"));
+    for (index, scope) in scopes_any.iter().enumerate() {
+        if !is_scope(scope) {
+            at.field("scopes_any").item(index).report(BrokenRule::Scope(scope.to_string()));
+        }
+    }
     let groups_any = demanded(groups_any, &at.field("groups_any"));
     let token_use = match token {
         Some(Scalar(rule)) => rule,
@@ -195,4 +200,9 @@ fn check_labels(routes: &[Placed], at: &At<'_>) {
                 .report(BrokenRule::LabelTaken { label: label.clone(), other: at.item(other.index).to_string() });
         }
     }
+}
+
+/// RFC 6749 section 3.3: ASCII but for `"` and `\`. White space and control characters are no word's.
+fn is_scope(word: &str) -> bool {
+    word.bytes().all(|byte| byte.is_ascii() && !matches!(byte, b'"' | b'\\'))
 }
