@@ -11,13 +11,21 @@
 use e2e::{client::Response, edge::Edge};
 
 mod balancing;
+mod cache;
 mod check;
 mod connection;
+mod cors;
 mod credentials;
 mod demo;
+mod forwarding;
+mod grpc;
 mod identity;
+mod ingress;
 mod lifecycle;
+mod logs;
 mod metrics;
+mod policies;
+mod profiles;
 mod refusals;
 mod rotation;
 mod routing;
