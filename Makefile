@@ -3,11 +3,15 @@
 PORT ?= 8080
 CARGO_TARGET_DIR ?= target
 
+FUZZ_SECONDS ?= 600
+FUZZ_TARGETS := config jwks path token
+
 DENY_VERSION := 0.20.2
+FUZZ_VERSION := 0.13.2
 TOOLS := $(CURDIR)/target/tools
 DENY := PATH="$(TOOLS)/bin:$$PATH" cargo-deny
 
-.PHONY: help demo build test test-client check bench tools
+.PHONY: help demo build test test-client test-browser check bench fuzz tools
 
 help: ## List these targets
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  make %-12s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
@@ -20,19 +24,33 @@ build: ## Build what is shipped: target/release/cognigate (slow: fat LTO)
 
 test: ## Run all Rust tests, those in the documentation included
 	cargo test --locked --workspace
+	cargo test --locked --manifest-path fuzz/Cargo.toml --target-dir $(CARGO_TARGET_DIR)
 
 test-client: ## Run the unmodified amazon-cognito-identity-js against a real proxy
 	cargo build --locked -p cognigate
 	tests/client/run $(CARGO_TARGET_DIR)/debug/cognigate
 
+test-browser: ## Run a page in headless Chromium that calls through a real proxy
+	cargo build --locked -p cognigate
+	tests/browser/run $(CARGO_TARGET_DIR)/debug/cognigate
+
 check: tools ## Check formatting, lints, documentation and dependencies
 	cargo fmt --all --check
+	cargo fmt --manifest-path fuzz/Cargo.toml --check
 	cargo clippy --locked --workspace --all-targets -- -D warnings
+	cargo clippy --locked --manifest-path fuzz/Cargo.toml --target-dir $(CARGO_TARGET_DIR) --all-targets -- -D warnings
 	RUSTDOCFLAGS="-D warnings" cargo doc --locked --workspace --no-deps
 	$(DENY) --locked check bans licenses sources
 
 bench: ## Run the micro benchmarks
 	cargo bench --locked -p benches
+
+fuzz: ## Look for bytes that break what must hold, FUZZ_SECONDS a target (600); needs a nightly compiler
+	@test -x "$(TOOLS)/bin/cargo-fuzz" || cargo install --locked --root "$(TOOLS)" cargo-fuzz --version $(FUZZ_VERSION)
+	for target in $(FUZZ_TARGETS); do \
+		PATH="$(TOOLS)/bin:$$PATH" cargo +nightly fuzz run --features libfuzzer "$$target" -- \
+			-max_total_time=$(FUZZ_SECONDS) || exit 1; \
+	done
 
 tools: ## Install cargo-deny into target/tools, unless a version that will do is there or on the PATH
 	@have=$$($(DENY) --version 2>/dev/null | cut -d ' ' -f 2); \

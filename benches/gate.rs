@@ -1,0 +1,71 @@
+//! An authorizer with one pool, and tokens of the usual size for it.
+
+use std::{error::Error, sync::Arc, time::Duration};
+
+use cognigate_auth::{
+    authorizer::{Authorizer, AuthorizerConfig},
+    clock::{FixedClock, UnixSeconds},
+    identity::ForwardedClaims,
+    local_pool::{LocalPoolError, SigningKey, claims, jwks, with},
+    metrics::AuthMetrics,
+    policy::{Policy, TokenUse, TokenUseRule},
+    pool::{ClientRule, Issuer, JwksPolicy, UserPool},
+    token::RawToken,
+};
+use prometheus::Registry;
+use serde_json::json;
+
+/// The moment that everything happens at.
+const NOW: UnixSeconds = 1_700_000_000;
+
+const ISSUER: &str = "https://cognito-idp.eu-west-1.amazonaws.com/eu-west-1_AbC123xyz";
+const CLIENT: &str = "4example23client56id78abcd";
+
+pub(crate) struct Gate {
+    authorizer: Authorizer,
+    policy: Policy,
+}
+
+impl Gate {
+    /// One that believes `key` and may remember tokens in so many bytes.
+    pub(crate) fn new(key: &SigningKey, cache_max_bytes: usize, registry: &Registry) -> Result<Self, Box<dyn Error>> {
+        let issuer: Issuer = ISSUER.parse()?;
+        let pool = UserPool {
+            name: "main".into(),
+            jwks_uri: issuer.jwks_uri()?,
+            issuer,
+            alternatives: Box::default(),
+            clients: ClientRule::Listed([CLIENT.into()].into()),
+            clock_skew: Duration::ZERO,
+            jwks: JwksPolicy::default(),
+        };
+        let config = AuthorizerConfig {
+            user_pools: vec![pool],
+            forwarded_claims: ForwardedClaims::new(["sub".into(), "cognito:groups".into()]),
+            cache_max_bytes,
+        };
+        let authorizer = Authorizer::new(config, Arc::new(FixedClock::at(NOW)), AuthMetrics::register(registry)?);
+        authorizer.import_keys("main", jwks([key]).as_bytes())?;
+        let policy = Policy {
+            user_pools: ["main".into()].into(),
+            token_use: TokenUseRule::Access,
+            scopes_any: ["items/write".into()].into(),
+            groups_any: ["writers".into()].into(),
+        };
+        Ok(Self { authorizer, policy })
+    }
+
+    /// The reason for what is decided on a token.
+    pub(crate) fn reason(&self, token: &str) -> &'static str {
+        let verdict = self.authorizer.authorize(Some(RawToken::new(token.as_bytes())), &self.policy);
+        verdict.map_or_else(|rejection| rejection.reason(), |_| "ok")
+    }
+}
+
+/// The `serial`th token: an access token of 5 scopes and 2 groups, good for an hour.
+pub(crate) fn token(key: &SigningKey, serial: usize) -> Result<String, LocalPoolError> {
+    let mut claims = claims(ISSUER, CLIENT, TokenUse::Access, NOW);
+    let scope = "openid email items/read items/write items/list";
+    with(&mut claims, &json!({ "serial": serial, "scope": scope, "cognito:groups": ["readers", "writers"] }));
+    key.mint(&claims)
+}
