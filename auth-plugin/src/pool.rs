@@ -193,6 +193,10 @@ impl InvalidEndpoint {
 }
 
 fn endpoint(text: &str) -> Result<Url, InvalidEndpoint> {
+    // The parser skips what cannot be seen, and the text counts as it stands.
+    if text.contains(|c: char| !c.is_ascii_graphic()) {
+        return Err(InvalidEndpoint::new(text, "a URL has no white space, control characters or letters beyond ASCII"));
+    }
     let url = Url::parse(text).map_err(|_| InvalidEndpoint::new(text, "not a URL"))?;
     if !url.username().is_empty() || url.password().is_some() || url.fragment().is_some() {
         // What was found may hold a password, so it is not repeated.
@@ -340,6 +344,15 @@ mod tests {
             ["http://10.0.0.1/k", "http://localhost.evil.example/k", "ftp://127.0.0.1/", "jwks.json", "https://u:p@h/"]
         {
             assert!(bad.parse::<JwksUri>().is_err(), "{bad}");
+        }
+    }
+
+    #[test]
+    fn what_the_parser_of_urls_would_skip_is_refused() {
+        for text in
+            ["https://a.example/p\n", " https://a.example/", "https://a.exa\tmple/", "https://caf\u{e9}.example/"]
+        {
+            assert!(text.parse::<Issuer>().is_err(), "{text:?}");
         }
     }
 

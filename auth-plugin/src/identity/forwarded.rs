@@ -3,8 +3,9 @@
 //! A claim becomes a header value once, when the token is verified, so that passing it on costs a reference count. The
 //! encoding keeps a claim from ending a header, adding one, or reading as two values:
 //!
-//! - a string is itself, a boolean or a number of up to 64 bits its JSON text, `null` and an absent claim no value at all
-//! - the elements of a list are joined by commas; an object is compact JSON
+//! - a string is itself; a number, a boolean and an object are their JSON text, as it stands in the token; `null` and an
+//!   absent claim are no value at all
+//! - the elements of a list are joined by commas; a list in a list is its JSON text
 //! - `%`, `,`, every byte that is not printable ASCII, and a space at either end are percent-encoded (RFC 3986 section
 //!   2.1) within each element
 
@@ -15,7 +16,7 @@ use serde::{
     Deserializer,
     de::{DeserializeSeed, Error, IgnoredAny, MapAccess, Visitor},
 };
-use serde_json::Value;
+use serde_json::value::RawValue;
 
 use crate::rejection::Rejection;
 
@@ -66,7 +67,7 @@ impl<'de> Visitor<'de> for Wanted<'_> {
     }
 
     fn visit_map<A: MapAccess<'de>>(self, mut claims: A) -> Result<ForwardedValues, A::Error> {
-        let mut seen: Vec<Option<Value>> = vec![None; self.0.len()];
+        let mut seen: Vec<Option<&'de RawValue>> = vec![None; self.0.len()];
         while let Some(wanted) = claims.next_key_seed(Name(self.0))? {
             let Some(slot) = wanted.and_then(|place| seen.get_mut(place)) else {
                 claims.next_value::<IgnoredAny>()?;
@@ -79,7 +80,7 @@ impl<'de> Visitor<'de> for Wanted<'_> {
         }
         let value_of = |name| {
             let first = self.0.iter().position(|other| other == name)?;
-            header_value(seen.get(first)?.as_ref()?)
+            header_value((*seen.get(first)?)?)
         };
         Ok(self.0.iter().map(value_of).collect())
     }
@@ -108,23 +109,22 @@ impl Visitor<'_> for Name<'_> {
     }
 }
 
-fn header_value(claim: &Value) -> Option<HeaderValue> {
-    let mut text = match claim {
-        Value::Null => return None,
-        Value::Array(elements) => elements.iter().map(encoded).collect::<Vec<_>>().join(","),
-        Value::Bool(_) | Value::Number(_) | Value::Object(_) | Value::String(_) => encoded(claim),
+/// The text of the claim is JSON already, or the token would not have got this far.
+fn header_value(claim: &RawValue) -> Option<HeaderValue> {
+    let mut text = match serde_json::from_str::<Vec<&RawValue>>(claim.get()) {
+        Ok(elements) => elements.into_iter().map(encoded).collect::<Vec<_>>().join(","),
+        Err(_) if claim.get() == "null" => return None,
+        Err(_) => encoded(claim),
     };
     // Kept as long as the token is remembered: no spare room, which the value would keep too.
     text.shrink_to_fit();
     HeaderValue::try_from(text).ok()
 }
 
-fn encoded(element: &Value) -> String {
-    match element {
-        Value::String(text) => percent_encoded(text),
-        Value::Array(_) | Value::Bool(_) | Value::Null | Value::Number(_) | Value::Object(_) => {
-            percent_encoded(&element.to_string())
-        }
+fn encoded(element: &RawValue) -> String {
+    match serde_json::from_str::<String>(element.get()) {
+        Ok(text) => percent_encoded(&text),
+        Err(_) => percent_encoded(element.get()),
     }
 }
 

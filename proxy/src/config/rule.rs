@@ -149,7 +149,11 @@ pub enum BrokenRule {
     #[error(transparent)]
     Rewrite(#[from] InvalidRewrite),
     /// Two routes for one request, and neither more specific.
-    #[error("{label} matches the same requests as {other} ({other_label}): change the path, host or methods of one")]
+    #[error(
+        "{} matches the same requests as {other} ({}): change the path, host or methods of one",
+        .label.escape_debug(),
+        .other_label.escape_debug()
+    )]
     RoutesConflict {
         /// What the route is called.
         label: Box<str>,

@@ -42,8 +42,8 @@ pub enum PathFault {
     /// `.` or `..`, however it is written.
     #[error("the path has a dot segment")]
     DotSegment,
-    /// An encoded `%` which, decoded again, makes a dot, slash, backslash or control byte.
-    #[error("the path has a dot, slash, backslash or control byte that is percent-encoded twice")]
+    /// An encoded `%` which, decoded again, makes a dot, slash, backslash, semicolon or control byte.
+    #[error("the path has a dot, slash, backslash, semicolon or control byte that is percent-encoded twice")]
     DoubleEncoding,
     /// Two slashes in a row, or nothing but parameters (`;x`) between two.
     #[error("the path has an empty segment")]
@@ -181,7 +181,7 @@ fn check_encoding(segment: &str) -> Result<(), PathFault> {
 /// Checks a segment that was decoded once.
 fn check_second_encoding(segment: &str) -> Result<(), PathFault> {
     segment.split('%').skip(1).try_for_each(|after| match escape(after) {
-        Some((b'.' | b'/' | b'\\' | 0x00..=0x1f | 0x7f, _)) => Err(PathFault::DoubleEncoding),
+        Some((b'.' | b'/' | b';' | b'\\' | 0x00..=0x1f | 0x7f, _)) => Err(PathFault::DoubleEncoding),
         Some(_) | None => Ok(()),
     })
 }
@@ -239,7 +239,10 @@ mod tests {
             (PathFault::EncodedSeparator, "/a%2fb /a%2F..%2Fb /%5c /a%5Cb /..%2f /%2f%2e%2e"),
             (PathFault::EncodedControl, "/%00 /a%0d%0ab /%1F /a%7f /admin%00.json /%09"),
             (PathFault::NotUtf8, "/%c0%ae /%c0%ae%c0%ae/a /%c0%af /%e0%80%ae /%ff /caf%E9 /%ed%a0%80"),
-            (PathFault::DoubleEncoding, "/%252e%252e/a /a%252fb /a%255Cb /a%2500 /%25%32%65 /a%257f /%252E"),
+            (
+                PathFault::DoubleEncoding,
+                "/%252e%252e/a /a%252fb /a%255Cb /a%2500 /%25%32%65 /a%257f /%252E /..%253bx/a",
+            ),
             (PathFault::NotAscii, "/caf\u{e9} /a?caf\u{e9} /\u{ff0f}admin /\u{202e}"),
         ] {
             for target in targets.split(' ') {

@@ -1,0 +1,242 @@
+//! Configurations: what is accepted is what the proxy may rely on, and what is refused is refused in words.
+//!
+//! An input is the text of a file.
+
+use std::{collections::HashSet, fmt::Debug, hash::Hash, ops::RangeInclusive, time::Duration};
+
+use cognigate::{
+    config::{
+        self,
+        error::ConfigErrors,
+        model::{AllowedOrigins, Config, CorsConfig, RouteConfig, UpstreamConfig},
+        pattern::{MethodSet, Segment},
+    },
+    route::{path, table::RouteTable},
+};
+use cognigate_auth::{
+    cache::MIN_CACHE_BYTES,
+    policy::{Policy, TokenUseRule},
+    pool::{ClientRule, UserPool},
+    token::TokenSource,
+};
+use http::Method;
+
+/// What errors call the file.
+const FILE: &str = "fuzz.yaml";
+
+/// A segment that no literal is likely to be.
+const ANY_SEGMENT: &str = "a-segment-of-no-route";
+
+/// A host that no route is likely to name.
+const ANY_HOST: &str = "a-host-of-no-route.example";
+
+const MEBIBYTE: usize = 1024 * 1024;
+const SECOND: Duration = Duration::from_secs(1);
+const HOUR: Duration = Duration::from_secs(60 * 60);
+
+/// Checks one input.
+///
+/// # Panics
+///
+/// If a configuration is accepted that breaks a rule, if two looks at it differ, or if an error is not a line about the file.
+pub fn check(data: &[u8]) {
+    let text = String::from_utf8_lossy(data);
+    match (config::parse(FILE, &text), config::parse(FILE, &text)) {
+        (Ok(config), Ok(again)) => {
+            assert_eq!(config, again);
+            assert_config(&config);
+        }
+        (Err(errors), Err(again)) => {
+            assert_eq!(errors.to_string(), again.to_string());
+            assert_errors(&errors);
+        }
+        (one, other) => panic!("{one:?}, then {other:?}"),
+    }
+}
+
+/// One line an error, and each begins with the name of the file.
+fn assert_errors(errors: &ConfigErrors) {
+    let text = errors.to_string();
+    assert!(!text.is_empty(), "refused without a word");
+    assert_eq!(text.split('\n').count(), errors.iter().count(), "an error is one line: {text}");
+    for line in text.split('\n') {
+        assert!(line.strip_prefix(FILE).is_some_and(|line| line.starts_with(':')), "no file: {line}");
+        assert!(!line.contains(char::is_control), "not printable: {line:?}");
+    }
+}
+
+fn assert_config(config: &Config) {
+    let Config {
+        listeners,
+        admin,
+        user_pools,
+        upstreams,
+        routes,
+        token,
+        forwarded: _,
+        identity,
+        cors,
+        token_cache,
+        responses: _,
+        server,
+    } = config;
+    let addresses = listeners.iter().map(|listener| listener.address).chain([admin.address]);
+    assert_unique("addresses", addresses.filter(|address| address.port() != 0));
+    assert!(!listeners.is_empty(), "nothing to listen on");
+
+    assert_unique("pools", user_pools.iter().map(|pool| &*pool.name));
+    assert_unique("issuers", user_pools.iter().flat_map(endpoints).map(|(issuer, _)| issuer));
+    user_pools.iter().for_each(assert_user_pool);
+    assert_unique("upstreams", upstreams.iter().map(|upstream| &*upstream.name));
+    upstreams.iter().for_each(assert_upstream);
+    assert_routes(config, routes);
+
+    assert_cors(cors.as_ref());
+    assert_unique("sources", token.sources.iter().map(|source| format!("{source:?}")));
+    assert!(token.sources.iter().next().is_some(), "no place for a token");
+    assert_unique("headers", identity.headers.iter().map(|header| header.name.as_str().replace('_', "-")));
+    for header in &identity.headers {
+        let is_source = token.sources.iter().any(|source| *source == TokenSource::Header(header.name.clone()));
+        assert!(!header.claim.is_empty() && !is_source, "{header:?}");
+        assert!(!["authorization", "cookie", "host", "connection"].contains(&header.name.as_str()), "{header:?}");
+    }
+    let cache = token_cache.max_bytes;
+    assert!(cache == 0 || (MIN_CACHE_BYTES..=64 * 1024 * MEBIBYTE).contains(&cache), "{cache} bytes of cache");
+    assert!(server.threads.is_none_or(|threads| threads.get() <= 1024), "{server:?}");
+    assert_within(server.shutdown_grace, &(Duration::ZERO..=HOUR));
+}
+
+/// Everyone who issues a pool's tokens, and where the keys are.
+fn endpoints(pool: &UserPool) -> impl Iterator<Item = (&str, &str)> {
+    let alternatives = pool.alternatives.iter().map(|other| (other.issuer.as_str(), other.jwks_uri.as_str()));
+    alternatives.chain([(pool.issuer.as_str(), pool.jwks_uri.as_str())])
+}
+
+fn assert_user_pool(pool: &UserPool) {
+    let UserPool { name, issuer: _, jwks_uri: _, alternatives: _, clients, clock_skew, jwks } = pool;
+    assert_name(name);
+    for address in endpoints(pool).flat_map(|(issuer, jwks_uri)| [issuer, jwks_uri]) {
+        assert!(address.starts_with("https://") || address.starts_with("http://"), "{address}");
+        assert!(!address.contains(|c: char| c.is_whitespace() || c.is_control()), "{address:?}");
+    }
+    match clients {
+        ClientRule::Any => {}
+        ClientRule::Listed(ids) => {
+            assert!(!ids.is_empty(), "nobody may call");
+            assert_words(ids);
+        }
+    }
+    assert_within(*clock_skew, &(Duration::ZERO..=300 * SECOND));
+    for period in [jwks.refresh, jwks.max_stale, jwks.timeout] {
+        assert_within(period, &(SECOND..=8760 * HOUR));
+    }
+    assert!(jwks.max_stale >= jwks.refresh, "{jwks:?}");
+}
+
+fn assert_cors(cors: Option<&CorsConfig>) {
+    let Some(cors) = cors else { return };
+    let CorsConfig { allow_origins, allow_methods, allow_headers, expose_headers, allow_credentials, max_age } = cors;
+    match allow_origins {
+        AllowedOrigins::Any => assert!(!allow_credentials, "any page may act as its reader"),
+        AllowedOrigins::Listed(origins) => {
+            assert_unique("origins", origins);
+            for origin in origins {
+                assert_eq!(origin.as_str().parse(), Ok(origin.clone()));
+            }
+        }
+    }
+    assert!(!allow_methods.is_any(), "{cors:?}");
+    assert_unique("headers", allow_headers);
+    assert_unique("headers", expose_headers);
+    assert_within(*max_age, &(Duration::ZERO..=24 * HOUR));
+    assert_eq!(max_age.subsec_nanos(), 0);
+}
+
+fn assert_upstream(upstream: &UpstreamConfig) {
+    let UpstreamConfig { name, endpoints, balance: _, timeouts } = upstream;
+    assert_name(name);
+    assert_unique("endpoints", endpoints.iter().map(|endpoint| endpoint.address));
+    assert!(endpoints.iter().any(|endpoint| endpoint.weight > 0), "nowhere to go: {endpoints:?}");
+    assert!(endpoints.iter().all(|endpoint| endpoint.weight <= 256 && endpoint.address.port() != 0), "{endpoints:?}");
+    for timeout in [timeouts.connect, timeouts.read, timeouts.write, timeouts.idle] {
+        assert_within(timeout, &(Duration::from_millis(1)..=24 * HOUR));
+    }
+}
+
+fn assert_routes(config: &Config, routes: &[RouteConfig]) {
+    assert!(!routes.is_empty(), "nothing to serve");
+    assert_unique("labels", routes.iter().map(|route| &route.label));
+    let table = RouteTable::build(routes.iter().map(|route| &route.matches));
+    for (place, route) in routes.iter().enumerate() {
+        let RouteConfig { label, matches: _, auth, upstream, rewrite: _ } = route;
+        assert!(!label.is_empty() && !label.contains(char::is_control) && **label != *"none", "{label:?}");
+        assert!(*upstream < config.upstreams.len(), "{label} goes to {upstream}");
+        if let Some(policy) = auth {
+            assert_policy(config, policy);
+        }
+        let conflict = routes.iter().skip(place + 1).find(|other| route.matches.conflicts_with(&other.matches));
+        assert!(conflict.is_none(), "{label} and {conflict:?}");
+        assert_can_be_reached(&table, place, route);
+    }
+}
+
+fn assert_policy(config: &Config, policy: &Policy) {
+    let Policy { user_pools, token_use, scopes_any, groups_any } = policy;
+    assert!(!user_pools.is_empty(), "a route that nobody can use");
+    assert_unique("pools of a route", user_pools.iter());
+    for name in user_pools {
+        assert!(config.user_pools.iter().any(|pool| pool.name == *name), "no pool is called {name}");
+    }
+    assert!(scopes_any.is_empty() || *token_use != TokenUseRule::Id, "scopes of an ID token");
+    assert_words(scopes_any);
+    assert_words(groups_any);
+}
+
+/// A request that is made for a route takes it, and can be sent on. Those for a greedy one may take another, more specific.
+fn assert_can_be_reached(table: &RouteTable, place: usize, route: &RouteConfig) {
+    let is_greedy = |segment: &Segment| matches!(segment, Segment::Greedy(_));
+    let segments = route.matches.path.segments().iter().map(|segment| match segment {
+        Segment::Literal(text) => text,
+        Segment::Greedy(_) | Segment::Parameter(_) => ANY_SEGMENT,
+    });
+    let request = format!("/{}", segments.collect::<Vec<_>>().join("/"));
+    let request = path::check(request.as_bytes()).expect("a path of the route's own literals");
+    let host = route.matches.host.as_ref().map_or(ANY_HOST, AsRef::as_ref);
+    let found = table.find(host, &request, &a_method_of(&route.matches.methods));
+    assert!(found == Some(place) || route.matches.path.segments().iter().any(is_greedy), "{request:?} takes {found:?}");
+    if let Some(rewrite) = &route.rewrite {
+        let path = rewrite.apply(request.path()).expect("a path of the route");
+        assert!(path::check(path.as_bytes()).is_ok(), "{path} is sent on");
+    }
+}
+
+/// A method that the set names; for any, one that no set can name.
+fn a_method_of(methods: &MethodSet) -> Method {
+    let named = [Method::GET, Method::HEAD, Method::POST, Method::PUT, Method::PATCH, Method::DELETE, Method::OPTIONS];
+    let extension = || Method::from_bytes(b"PROPFIND").expect("a method");
+    named.into_iter().find(|method| !methods.is_any() && methods.contains(method)).unwrap_or_else(extension)
+}
+
+fn assert_name(name: &str) {
+    let is_allowed = |byte: u8| byte.is_ascii_alphanumeric() || b"._-".contains(&byte);
+    assert!((1..=64).contains(&name.len()) && name.bytes().all(is_allowed), "{name:?}");
+}
+
+fn assert_words(words: &[Box<str>]) {
+    assert_unique("words", words.iter());
+    for word in words {
+        assert!(!word.is_empty() && !word.contains(|c: char| c.is_whitespace() || c.is_control()), "{word:?}");
+    }
+}
+
+fn assert_unique<T: Debug + Eq + Hash>(what: &str, items: impl IntoIterator<Item = T>) {
+    let mut seen = HashSet::new();
+    for item in items {
+        assert!(!seen.contains(&item), "{what}: {item:?} twice");
+        seen.insert(item);
+    }
+}
+
+fn assert_within(found: Duration, limits: &RangeInclusive<Duration>) {
+    assert!(limits.contains(&found), "{found:?}");
+}
