@@ -1,6 +1,6 @@
 //! An authorizer with one pool, and tokens of the usual size for it.
 
-use std::{error::Error, sync::Arc, time::Duration};
+use std::{error::Error, sync::Arc};
 
 use cognigate_auth::{
     authorizer::{Authorizer, AuthorizerConfig},
@@ -9,7 +9,7 @@ use cognigate_auth::{
     local_pool::{LocalPoolError, SigningKey, claims, jwks, with},
     metrics::AuthMetrics,
     policy::{Policy, TokenUse, TokenUseRule},
-    pool::{ClientRule, Issuer, JwksPolicy, UserPool},
+    pool::{ClientRule, UserPool},
     token::RawToken,
 };
 use prometheus::Registry;
@@ -29,16 +29,7 @@ pub(crate) struct Gate {
 impl Gate {
     /// One that believes `key` and may remember tokens in so many bytes.
     pub(crate) fn new(key: &SigningKey, cache_max_bytes: usize, registry: &Registry) -> Result<Self, Box<dyn Error>> {
-        let issuer: Issuer = ISSUER.parse()?;
-        let pool = UserPool {
-            name: "main".into(),
-            jwks_uri: issuer.jwks_uri()?,
-            issuer,
-            alternatives: Box::default(),
-            clients: ClientRule::Listed([CLIENT.into()].into()),
-            clock_skew: Duration::ZERO,
-            jwks: JwksPolicy::default(),
-        };
+        let pool = UserPool::new("main", ISSUER.parse()?, ClientRule::Listed([CLIENT.into()].into()))?;
         let config = AuthorizerConfig {
             user_pools: vec![pool],
             forwarded_claims: ForwardedClaims::new(["sub".into(), "cognito:groups".into()]),

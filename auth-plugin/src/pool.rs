@@ -288,6 +288,23 @@ pub struct UserPool {
 }
 
 impl UserPool {
+    /// A pool with one issuer, whose keys are where it says, and every default.
+    ///
+    /// # Errors
+    ///
+    /// [`InvalidEndpoint`] if the issuer's keys have no address.
+    pub fn new(name: impl Into<Box<str>>, issuer: Issuer, clients: ClientRule) -> Result<Self, InvalidEndpoint> {
+        Ok(Self {
+            name: name.into(),
+            jwks_uri: issuer.jwks_uri()?,
+            issuer,
+            alternatives: Box::default(),
+            clients,
+            clock_skew: Duration::ZERO,
+            jwks: JwksPolicy::default(),
+        })
+    }
+
     /// Everyone who issues its tokens; the first is the pool's own issuer.
     pub(crate) fn endpoints(&self) -> impl Iterator<Item = IssuerEndpoint> {
         let own = IssuerEndpoint { issuer: self.issuer.clone(), jwks_uri: self.jwks_uri.clone() };

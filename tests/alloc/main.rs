@@ -1,6 +1,6 @@
 //! What a token costs in heap allocations and in memory, counted in the token library alone.
 
-use std::{error::Error, hint::black_box, sync::Arc, time::Duration};
+use std::{error::Error, hint::black_box, sync::Arc};
 
 use cognigate_auth::{
     authorizer::{Authorizer, AuthorizerConfig},
@@ -9,7 +9,7 @@ use cognigate_auth::{
     local_pool::{SigningKey, claims, jwks, with},
     metrics::AuthMetrics,
     policy::{Policy, TokenUse, TokenUseRule},
-    pool::{ClientRule, Issuer, JwksPolicy, UserPool},
+    pool::{ClientRule, UserPool},
     token::{TokenSource, TokenSources},
 };
 use dhat::HeapStats;
@@ -73,16 +73,7 @@ fn decide(authorizer: &Authorizer, headers: &HeaderMap, (sources, policy): &Rout
 }
 
 fn authorizer(registry: &Registry) -> Outcome<Authorizer> {
-    let issuer: Issuer = ISSUER.parse()?;
-    let pool = UserPool {
-        name: "main".into(),
-        jwks_uri: issuer.jwks_uri()?,
-        issuer,
-        alternatives: Box::default(),
-        clients: ClientRule::Listed(["client".into()].into()),
-        clock_skew: Duration::ZERO,
-        jwks: JwksPolicy::default(),
-    };
+    let pool = UserPool::new("main", ISSUER.parse()?, ClientRule::Listed(["client".into()].into()))?;
     let config = AuthorizerConfig {
         user_pools: vec![pool],
         forwarded_claims: ForwardedClaims::new(["sub".into(), "cognito:groups".into()]),

@@ -1,9 +1,6 @@
 //! An authorizer that takes any token of one pool, a clock that stands still, and tokens to show it.
 
-use std::{
-    sync::{Arc, LazyLock},
-    time::Duration,
-};
+use std::sync::{Arc, LazyLock};
 
 use base64::{Engine, engine::general_purpose::URL_SAFE_NO_PAD};
 use cognigate_auth::{
@@ -13,7 +10,7 @@ use cognigate_auth::{
     local_pool::{SigningKey, claims, jwks, with},
     metrics::AuthMetrics,
     policy::{Policy, TokenUse, TokenUseRule},
-    pool::{ClientRule, Issuer, JwksPolicy, UserPool},
+    pool::{ClientRule, UserPool},
     token::RawToken,
 };
 use serde_json::{Value, json};
@@ -36,16 +33,8 @@ pub(crate) struct Gate(Authorizer);
 impl Gate {
     /// An authorizer whose pool publishes this document.
     pub(crate) fn publishing(document: &str) -> Result<Self, ImportError> {
-        let issuer: Issuer = ISSUER.parse().unwrap();
-        let pool = UserPool {
-            name: "main".into(),
-            jwks_uri: issuer.jwks_uri().unwrap(),
-            issuer,
-            alternatives: Box::default(),
-            clients: ClientRule::Listed([CLIENT.into()].into()),
-            clock_skew: Duration::ZERO,
-            jwks: JwksPolicy::default(),
-        };
+        let clients = ClientRule::Listed([CLIENT.into()].into());
+        let pool = UserPool::new("main", ISSUER.parse().unwrap(), clients).unwrap();
         let config = AuthorizerConfig {
             user_pools: vec![pool],
             forwarded_claims: ForwardedClaims::default(),

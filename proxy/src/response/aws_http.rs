@@ -13,39 +13,27 @@ use super::{
     Answer,
     refusal::{Refusal, Standing, standing},
     request_id::RequestIds,
+    rfc6750,
 };
 
 /// The fields that a page has to read to understand a refusal.
 pub(super) const FIELDS: [&str; 3] = ["www-authenticate", "apigw-requestid", "retry-after"];
 
-/// Status and body.
+/// Status and body: those of `rfc6750` but for what its gateway words differently.
 pub(super) const fn answer(refusal: Refusal) -> Answer {
     match refusal {
-        Refusal::Ambiguous(_) | Refusal::BadRequest => {
-            Answer { status: StatusCode::BAD_REQUEST, body: r#"{"message":"Bad Request"}"# }
-        }
         Refusal::BadGateway | Refusal::GatewayTimeout => {
             Answer { status: StatusCode::SERVICE_UNAVAILABLE, body: r#"{"message":"Service Unavailable"}"# }
         }
         Refusal::BodyTooLarge => {
             Answer { status: StatusCode::PAYLOAD_TOO_LARGE, body: r#"{"message":"Request Entity Too Large"}"# }
         }
-        Refusal::Internal => {
-            Answer { status: StatusCode::INTERNAL_SERVER_ERROR, body: r#"{"message":"Internal Server Error"}"# }
-        }
-        Refusal::NoRoute => Answer { status: StatusCode::NOT_FOUND, body: r#"{"message":"Not Found"}"# },
-        Refusal::RateLimited { .. } => {
-            Answer { status: StatusCode::TOO_MANY_REQUESTS, body: r#"{"message":"Too Many Requests"}"# }
-        }
-        Refusal::Rejected(rejection) => match standing(rejection) {
-            Standing::Anonymous | Standing::Invalid => {
-                Answer { status: StatusCode::UNAUTHORIZED, body: r#"{"message":"Unauthorized"}"# }
-            }
-            Standing::Insufficient => Answer { status: StatusCode::FORBIDDEN, body: r#"{"message":"Forbidden"}"# },
-            Standing::Unknown => {
-                Answer { status: StatusCode::SERVICE_UNAVAILABLE, body: r#"{"message":"Service Unavailable"}"# }
-            }
-        },
+        Refusal::Ambiguous(_)
+        | Refusal::BadRequest
+        | Refusal::Internal
+        | Refusal::NoRoute
+        | Refusal::RateLimited { .. }
+        | Refusal::Rejected(_) => rfc6750::answer(refusal),
     }
 }
 
