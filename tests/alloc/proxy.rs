@@ -29,7 +29,11 @@ use cognigate_auth::{
 #[global_allocator]
 static ALLOCATOR: dhat::Alloc = dhat::Alloc;
 
-const REQUESTS: u64 = 300;
+/// Requests of one round.
+const REQUESTS: u64 = 100;
+
+/// A timer or a task of the runtime adds a block now and then: the round with the fewest has the requests' own.
+const ROUNDS: usize = 9;
 const RESPONSE: &[u8] = b"HTTP/1.1 200 OK\r\ncontent-length: 2\r\n\r\nok";
 
 type Outcome<T> = Result<T, Box<dyn Error>>;
@@ -68,14 +72,16 @@ fn a_cached_token_costs_no_more_allocations_than_an_open_route() -> Outcome<()> 
         let request = format!("GET {path} HTTP/1.1\r\nhost: a\r\nauthorization: Bearer {token}\r\n\r\n");
         // The first requests fill the cache, open the connection to the upstream and make the series of metrics.
         (0..REQUESTS).try_for_each(|_| exchange(&mut connection, &request))?;
-        let before = dhat::HeapStats::get().total_blocks;
-        (0..REQUESTS).try_for_each(|_| exchange(&mut connection, &request))?;
-        Ok(dhat::HeapStats::get().total_blocks - before)
+        let round = |_| {
+            let before = dhat::HeapStats::get().total_blocks;
+            (0..REQUESTS).try_for_each(|_| exchange(&mut connection, &request))?;
+            Ok(dhat::HeapStats::get().total_blocks - before)
+        };
+        (0..ROUNDS).map(round).try_fold(u64::MAX, |fewest, blocks: Outcome<u64>| Ok(fewest.min(blocks?)))
     };
     let (open, guarded) = (blocks("/open")?, blocks("/guarded")?);
     println!("blocks a request: open {}, cached token {}", per_request(open), per_request(guarded));
-    // A timer or a task of the runtime may add a block now and then, but not one in ten requests.
-    assert!(guarded <= open + REQUESTS / 10, "cached token: {guarded} blocks, open route: {open}");
+    assert!(guarded <= open + REQUESTS / 20, "cached token: {guarded} blocks, open route: {open}");
 
     stop.send(()).ok();
     proxy.join().map_err(|_| "the proxy panicked")??;
