@@ -76,9 +76,10 @@ pub fn check(data: &[u8]) {
         b'c' => carrier::check(input),
         b'm' => {
             let setting = Setting::read(&mut input);
-            let token = mutation::mutated(&mut input, &MINTED);
+            let original = input.pick(&MINTED);
+            let token = mutation::mutated(original, &mut input, &MINTED);
             let origin = MINTED.iter().find(|minted| minted.token == token);
-            judge(&setting, &token, origin);
+            judge(&setting, &token, origin, Some(original));
         }
         b's' => {
             let setting = Setting::read(&mut input);
@@ -94,7 +95,7 @@ pub fn check(data: &[u8]) {
             let (header, payload) = varied(&mut input, origin);
             sign_and_judge(&setting, &header, &payload, origin.signer);
         }
-        _ => judge(&Setting::read(&mut input), input.rest(), None),
+        _ => judge(&Setting::read(&mut input), input.rest(), None, None),
     }
 }
 
@@ -125,12 +126,16 @@ fn sign_and_judge(setting: &Setting, header: &[u8], payload: &[u8], signer: usiz
         let signed = verdict(&Gate::new(), setting, NOW, &minted.token).err();
         assert_eq!(signed, Some(rejection), "the signature changes a reason that comes before it");
     }
-    judge(setting, &minted.token, Some(&minted));
+    judge(setting, &minted.token, Some(&minted), None);
 }
 
-/// Compares the verdict on a token with what its origin deserves; without an origin, that is nothing.
-fn judge(setting: &Setting, token: &[u8], origin: Option<&Minted>) {
+/// Compares the verdict on a token with what its origin deserves; without an origin, that is nothing. Another token may
+/// have been shown before and be remembered.
+fn judge(setting: &Setting, token: &[u8], origin: Option<&Minted>, before: Option<&Minted>) {
     let gate = Gate::new();
+    if let Some(before) = before {
+        drop(gate.verdict(&before.token, &setting.policy));
+    }
     for now in [NOW, setting.moment, NOW] {
         let deserved = origin.and_then(|minted| minted.deserves(&setting.policy, now));
         match (verdict(&gate, setting, now, token), deserved) {

@@ -1,4 +1,4 @@
-//! Tampering with a token. An input names a minted token and then steps, each an opcode and what it needs.
+//! Tampering with a token. An input is steps, each an opcode and what it needs.
 
 use base64::{
     Engine, alphabet,
@@ -22,9 +22,9 @@ const LENIENT: GeneralPurpose = GeneralPurpose::new(
 
 type Parts = Vec<Vec<u8>>;
 
-/// The token that an input describes.
-pub(super) fn mutated(input: &mut Input<'_>, minted: &[Minted]) -> Vec<u8> {
-    let mut token = input.pick(minted).token.clone();
+/// The token that the steps make of another one.
+pub(super) fn mutated(original: &Minted, input: &mut Input<'_>, minted: &[Minted]) -> Vec<u8> {
+    let mut token = original.token.clone();
     for _ in 0..MAX_STEPS {
         if input.is_empty() {
             break;
