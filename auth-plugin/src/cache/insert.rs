@@ -7,46 +7,36 @@
 //! 1. an entry that is dead: expired, or its key gone
 //! 2. the first that was not found since the clock hand last passed it
 
-use std::sync::{Arc, atomic::Ordering};
+use std::sync::Arc;
 
-use parking_lot::Mutex;
-
-use super::{SET_BYTES, Set, TokenCache, VerifiedToken, WAYS};
-use crate::{clock::UnixSeconds, metrics::CacheMetrics, token::RawToken};
-
-/// Held while a set is written. Guards the clock hand: where the next search for a victim begins.
-pub(super) type WriterLock = Mutex<usize>;
-
-impl TokenCache {
-    /// Remembers a token that was just verified. One too large for a set is not remembered.
-    pub(crate) fn insert(&self, entry: Arc<VerifiedToken>, now: UnixSeconds) {
-        if entry.bytes > SET_BYTES {
-            return;
-        }
-        let Some((set, tag)) = self.place(RawToken::new(&entry.token)) else {
-            return;
-        };
-        let mut hand = set.writer.lock();
-        let older_self = set.position(|other| other.is_some_and(|other| other.token == entry.token));
-        if let Some(way) = older_self {
-            return set.replace(way, tag, Some(entry), &self.metrics);
-        }
-        loop {
-            let free = set.position(|other| other.is_none());
-            let is_affordable = set.bytes() + entry.bytes <= SET_BYTES;
-            if let Some(way) = free.filter(|_| is_affordable) {
-                return set.replace(way, tag, Some(entry), &self.metrics);
-            }
-            let Some(victim) = set.victim(now, &mut hand) else {
-                return;
-            };
-            set.replace(victim, 0, None, &self.metrics);
-            self.metrics.evictions.inc();
-        }
-    }
-}
+use super::{SET_BYTES, VerifiedToken, WAYS, set::Set, sync::Ordering};
+use crate::{clock::UnixSeconds, metrics::CacheMetrics};
 
 impl Set {
+    /// Takes in an entry whose tag this is. One too large for a set is left out.
+    pub(super) fn insert(&self, entry: Arc<VerifiedToken>, tag: u32, now: UnixSeconds, metrics: &CacheMetrics) {
+        if entry.bytes() > SET_BYTES {
+            return;
+        }
+        let mut hand = self.writer.lock();
+        let older_self = self.position(|other| other.is_some_and(|other| other.is_of(entry.token())));
+        if let Some(way) = older_self {
+            return self.replace(way, tag, Some(entry), metrics);
+        }
+        loop {
+            let free = self.position(|other| other.is_none());
+            let is_affordable = self.bytes() + entry.bytes() <= SET_BYTES;
+            if let Some(way) = free.filter(|_| is_affordable) {
+                return self.replace(way, tag, Some(entry), metrics);
+            }
+            let Some(victim) = self.victim(now, &mut hand) else {
+                return;
+            };
+            self.replace(victim, 0, None, metrics);
+            metrics.evictions.inc();
+        }
+    }
+
     /// The occupied way to give up. There is one unless the set is empty.
     fn victim(&self, now: UnixSeconds, hand: &mut usize) -> Option<usize> {
         let dead = self.position(|entry| entry.is_some_and(|entry| entry.is_dead(now)));
@@ -72,7 +62,7 @@ impl Set {
     }
 
     pub(super) fn bytes(&self) -> usize {
-        let bytes = |entry: Option<&VerifiedToken>| entry.map_or(0, |entry| entry.bytes);
+        let bytes = |entry: Option<&VerifiedToken>| entry.map_or(0, VerifiedToken::bytes);
         self.entries.iter().map(|entry| bytes(entry.load().as_deref())).sum()
     }
 
@@ -91,7 +81,7 @@ impl Set {
         };
         let cost = |entry: &Option<Arc<VerifiedToken>>| {
             let entry = entry.as_deref();
-            (i64::from(entry.is_some()), entry.map_or(0, |entry| i64::try_from(entry.bytes).unwrap_or(0)))
+            (i64::from(entry.is_some()), entry.map_or(0, |entry| i64::try_from(entry.bytes()).unwrap_or(0)))
         };
         let (gained, gained_bytes) = cost(&entry);
         // The entry before its tag: whoever sees the tag sees the entry.

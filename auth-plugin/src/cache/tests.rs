@@ -2,7 +2,9 @@
 
 mod concurrency;
 mod fixture;
+mod flood;
 mod model;
+mod publication;
 
 use fixture::{Fixture, LATER, NOW};
 

@@ -31,7 +31,7 @@ fn threads_find_what_they_asked_for_and_the_count_is_exact() {
     assert_eq!(fixture.counts().1, fixture.bytes_in(&cache));
     assert!(cache.sets.iter().all(|set| set.bytes() <= SET_BYTES));
     let mut distinct: Vec<_> =
-        cache.sets.iter().flat_map(|set| &set.entries).filter_map(ArcSwapOption::load_full).collect();
+        cache.sets.iter().flat_map(|set| &set.entries).filter_map(sync::Slot::load_full).collect();
     distinct.sort_by(|one, other| one.token.cmp(&other.token));
     distinct.dedup_by(|one, other| one.token == other.token);
     assert_eq!(distinct.len(), entries, "a token is in twice");

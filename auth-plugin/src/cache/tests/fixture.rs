@@ -6,7 +6,7 @@ use prometheus::Registry;
 use super::*;
 use crate::{
     claims::Claims,
-    keys::{issuer::KeySource, key_set::KeySet},
+    keys::key_set::KeySet,
     metrics::AuthMetrics,
     pool::{ClientRule, JwksPolicy, UserPool},
 };
@@ -23,7 +23,7 @@ pub(super) struct Fixture {
 
 impl Fixture {
     pub(super) fn new() -> Self {
-        let pool = Arc::new(UserPool {
+        let pool = UserPool {
             name: "main".into(),
             issuer: "https://issuer.example".parse().unwrap(),
             jwks_uri: "https://issuer.example/keys".parse().unwrap(),
@@ -31,8 +31,8 @@ impl Fixture {
             clients: ClientRule::Any,
             clock_skew: std::time::Duration::ZERO,
             jwks: JwksPolicy::default(),
-        });
-        let issuer = KeySource::of(&pool).remove(0).issuer_keys();
+        };
+        let issuer = IssuerKeys::alone(pool);
         publish(&issuer, 0xff);
         Self { metrics: AuthMetrics::register(&Registry::new()).unwrap().cache, key: key_of(&issuer), issuer }
     }
@@ -64,6 +64,12 @@ impl Fixture {
         let identity = Identity::new(&self.issuer.pool, claims.caller().unwrap(), &claims, Box::default());
         let (key, issuer) = (Arc::clone(&self.key), Arc::clone(&self.issuer));
         Arc::new(VerifiedToken::new(RawToken::new(token), key, issuer, identity))
+    }
+
+    /// An entry of another token that says the same.
+    pub(super) fn another(&self, model: &VerifiedToken, token: &[u8]) -> Arc<VerifiedToken> {
+        let (key, issuer) = (Arc::clone(&self.key), Arc::clone(&self.issuer));
+        Arc::new(VerifiedToken::new(RawToken::new(token), key, issuer, model.identity().clone()))
     }
 
     /// Inserts so many small tokens, in the order of their ids.
