@@ -4,12 +4,14 @@ use std::{error::Error, sync::Arc};
 
 use cognigate_auth::{
     authorizer::{Authorizer, AuthorizerConfig},
+    cache::VerifiedToken,
     clock::{FixedClock, UnixSeconds},
     identity::ForwardedClaims,
     local_pool::{LocalPoolError, SigningKey, claims, jwks, with},
     metrics::AuthMetrics,
     policy::{Policy, TokenUse, TokenUseRule},
     pool::{ClientRule, UserPool},
+    rejection::Rejection,
     token::RawToken,
 };
 use prometheus::Registry;
@@ -34,6 +36,7 @@ impl Gate {
             user_pools: vec![pool],
             forwarded_claims: ForwardedClaims::new(["sub".into(), "cognito:groups".into()]),
             cache_max_bytes,
+            ..AuthorizerConfig::default()
         };
         let authorizer = Authorizer::new(config, Arc::new(FixedClock::at(NOW)), AuthMetrics::register(registry)?);
         authorizer.import_keys("main", jwks([key]).as_bytes())?;
@@ -48,15 +51,22 @@ impl Gate {
 
     /// The reason for what is decided on a token.
     pub(crate) fn reason(&self, token: &str) -> &'static str {
-        let verdict = self.authorizer.authorize(Some(RawToken::new(token.as_bytes())), &self.policy);
-        verdict.map_or_else(|rejection| rejection.reason(), |_| "ok")
+        self.decide(token).map_or_else(|rejection| rejection.reason(), |_| "ok")
+    }
+
+    /// What is decided on a token.
+    pub(crate) fn decide(&self, token: &str) -> Result<Arc<VerifiedToken>, Rejection> {
+        self.authorizer.decide(Some(RawToken::new(token.as_bytes())), &self.policy)
     }
 }
 
-/// The `serial`th token: an access token of 5 scopes and 2 groups, good for an hour.
+/// The `serial`th token: an access token of 5 scopes and 2 groups, good for an hour, whose ids no other has.
 pub(crate) fn token(key: &SigningKey, serial: usize) -> Result<String, LocalPoolError> {
     let mut claims = claims(ISSUER, CLIENT, TokenUse::Access, NOW);
     let scope = "openid email items/read items/write items/list";
-    with(&mut claims, &json!({ "serial": serial, "scope": scope, "cognito:groups": ["readers", "writers"] }));
+    with(&mut claims, &json!({ "scope": scope, "cognito:groups": ["readers", "writers"] }));
+    for id in ["sub", "jti", "origin_jti"] {
+        with(&mut claims, &json!({ id: format!("{serial:08x}-93e8-4f6d-8c5b-2a1f0e9d8c7b") }));
+    }
     key.mint(&claims)
 }

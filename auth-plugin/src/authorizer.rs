@@ -18,15 +18,18 @@ use crate::{
     explanation::{self, Finding, Protocol, Silent, Witness},
     identity::{ForwardedClaims, Identity},
     keys::{
+        archive::KeyArchive,
         fetch::Fetcher,
-        issuer::{IssuerKeys, KeySource},
+        issuer::Issuers,
         key_set::KeySet,
         refresh::Refresher,
+        source::{KeySource, Keyring},
     },
     metrics::AuthMetrics,
     policy::Policy,
-    pool::{IssuerEndpoint, UserPool},
+    pool::UserPool,
     rejection::Rejection,
+    revocation::RevocationList,
     token::RawToken,
     verifier::{DecodedToken, Demands},
 };
@@ -41,15 +44,20 @@ pub struct AuthorizerConfig {
     /// What verified tokens may take in memory; 0 remembers none, else at least
     /// [`MIN_CACHE_BYTES`](crate::cache::MIN_CACHE_BYTES).
     pub cache_max_bytes: usize,
+    /// What is revoked, which may change at any time.
+    pub revocations: Arc<RevocationList>,
+    /// Where the last keys of pools are kept for a restart, by the name of the pool. None is shared by two.
+    pub key_archives: HashMap<Box<str>, Arc<dyn KeyArchive>>,
 }
 
 /// Decides on tokens.
 #[derive(Debug)]
 pub struct Authorizer {
-    issuers: HashMap<Box<str>, Arc<IssuerKeys>>,
-    sources: Box<[KeySource]>,
+    issuers: Issuers,
     forwarded_claims: ForwardedClaims,
-    cache: Option<TokenCache>,
+    cache: Option<Arc<TokenCache>>,
+    cache_max_bytes: usize,
+    revocations: Arc<RevocationList>,
     clock: Arc<dyn Clock>,
     metrics: AuthMetrics,
 }
@@ -58,27 +66,47 @@ impl Authorizer {
     /// An authorizer that has no keys yet: spawn its [`refreshers`](Self::refreshers).
     #[must_use]
     pub fn new(config: AuthorizerConfig, clock: Arc<dyn Clock>, metrics: AuthMetrics) -> Self {
-        let AuthorizerConfig { user_pools, forwarded_claims, cache_max_bytes } = config;
-        let (mut issuers, mut sources) = (HashMap::new(), Vec::new());
-        for pool in user_pools {
-            let pool = Arc::new(pool);
-            let pool_sources = KeySource::of(&pool);
-            for IssuerEndpoint { issuer, jwks_uri } in pool.endpoints() {
-                let source = pool_sources.iter().find(|source| source.jwks_uri == jwks_uri);
-                issuers.extend(source.map(|source| (issuer.as_str().into(), source.issuer_keys())));
-            }
-            sources.extend(pool_sources);
-        }
-        let cache = (cache_max_bytes > 0).then(|| TokenCache::new(cache_max_bytes, metrics.cache.clone()));
-        Self { issuers, sources: sources.into(), forwarded_claims, cache, clock, metrics }
+        Self::build(config, clock, metrics, None)
     }
 
-    /// One task for each address of keys that keeps them fresh. Each runs until it is dropped.
+    /// The authorizer of the next configuration, which takes the place of this one. What is the same in both stays: the
+    /// keys of a pool, the task that refreshes them, the verified tokens of a pool that did not change.
+    #[must_use]
+    pub fn succeed(&self, config: AuthorizerConfig) -> Self {
+        Self::build(config, Arc::clone(&self.clock), self.metrics.clone(), Some(self))
+    }
+
+    fn build(config: AuthorizerConfig, clock: Arc<dyn Clock>, metrics: AuthMetrics, previous: Option<&Self>) -> Self {
+        let AuthorizerConfig { user_pools, forwarded_claims, cache_max_bytes, revocations, key_archives } = config;
+        let keyring = Keyring::new(&key_archives, &metrics);
+        let issuers = Issuers::new(user_pools, &keyring, previous.map(|previous| &previous.issuers));
+        let is_same_cache = |previous: &&Self| {
+            previous.cache_max_bytes == cache_max_bytes && previous.forwarded_claims == forwarded_claims
+        };
+        let cache = match previous.filter(is_same_cache) {
+            Some(previous) => previous.cache.clone(),
+            None => (cache_max_bytes > 0).then(|| Arc::new(TokenCache::new(cache_max_bytes, metrics.cache.clone()))),
+        };
+        Self { issuers, forwarded_claims, cache, cache_max_bytes, revocations, clock, metrics }
+    }
+
+    /// One task for each address of keys that nobody keeps fresh yet. Each runs until no authorizer uses its keys any more.
+    /// An address gives its task away once: who drops one stops the refreshing.
     pub fn refreshers(&self, fetcher: &Fetcher) -> impl Iterator<Item = Refresher> {
-        self.sources.iter().map(|source| {
-            let metrics = self.metrics.keys_of(&source.pool.name);
-            Refresher::new(source.clone(), fetcher.clone(), Arc::clone(&self.clock), metrics)
+        self.issuers.sources().iter().filter_map(|held| {
+            let end = held.take_end()?;
+            Some(Refresher::new(Arc::clone(&held.source), end, fetcher.clone(), Arc::clone(&self.clock)))
         })
+    }
+
+    /// Gives every pool that has no keys those that were kept for it, if they can be used. Blocks: before anything is served.
+    pub fn restore_keys(&self) {
+        let now = self.clock.now();
+        for source in self.issuers.sources().iter().map(|held| &held.source) {
+            if let (Some(archive), None) = (&source.archive, source.store.current().set()) {
+                archive.restore(source, now);
+            }
+        }
     }
 
     /// The pools that cannot decide at this moment, in the order of their names: no keys yet, or keys that are too old.
@@ -86,8 +114,8 @@ impl Authorizer {
     pub fn pools_without_keys(&self) -> impl Iterator<Item = &str> {
         let now = self.clock.now();
         let mut is_ready: BTreeMap<&str, bool> = BTreeMap::new();
-        for source in &self.sources {
-            *is_ready.entry(&source.pool.name).or_default() |= source.store.is_ready(now);
+        for source in self.issuers.sources().iter().map(|held| &held.source) {
+            *is_ready.entry(&source.user_pool).or_default() |= source.store.is_ready(now);
         }
         is_ready.into_iter().filter_map(|(name, is_ready)| (!is_ready).then_some(name))
     }
@@ -100,7 +128,8 @@ impl Authorizer {
     /// [`ImportError`].
     pub fn import_keys(&self, user_pool: &str, document: &[u8]) -> Result<(), ImportError> {
         let mut is_known = false;
-        for source in self.sources.iter().filter(|source| *source.pool.name == *user_pool) {
+        let sources = self.issuers.sources().iter().map(|held| &held.source);
+        for source in sources.filter(|source| *source.user_pool == *user_pool) {
             let fresh = KeySet::parse(document, self.clock.now(), source.store.current().set())?;
             source.store.publish(fresh);
             is_known = true;
@@ -110,19 +139,45 @@ impl Authorizer {
 
     /// Decides whether the bearer of `token` may use a route with this policy.
     ///
+    /// The one thing that is waited for is a key that is not known yet: a token that meets every other rule before its
+    /// signature may have its keys fetched, within limits, and waits for that at most 1 second.
+    ///
     /// # Errors
     ///
     /// The first rule that is not met.
-    pub fn authorize(&self, token: Option<RawToken<'_>>, policy: &Policy) -> Result<Arc<VerifiedToken>, Rejection> {
+    pub async fn authorize(
+        &self,
+        token: Option<RawToken<'_>>,
+        policy: &Policy,
+    ) -> Result<Arc<VerifiedToken>, Rejection> {
+        match self.try_decide(token, policy) {
+            Ok(entry) => Ok(entry),
+            Err(Refused { rejection, lacking }) => match lacking {
+                Some(Lacking { source, ended }) if source.demand.satisfy(ended).await => self.decide(token, policy),
+                _ => Err(rejection),
+            },
+        }
+    }
+
+    /// Decides as [`authorize`](Self::authorize) does, with the keys that there are.
+    ///
+    /// # Errors
+    ///
+    /// The first rule that is not met.
+    pub fn decide(&self, token: Option<RawToken<'_>>, policy: &Policy) -> Result<Arc<VerifiedToken>, Rejection> {
+        self.try_decide(token, policy).map_err(|refused| refused.rejection)
+    }
+
+    fn try_decide(&self, token: Option<RawToken<'_>>, policy: &Policy) -> Result<Arc<VerifiedToken>, Refused<'_>> {
         let token = token.ok_or(Rejection::TokenMissing)?;
         let started = Instant::now();
         let now = self.clock.now();
         if let Some(cache) = &self.cache {
-            let remembered = cache.find(token).and_then(|entry| remembered(entry, policy, now));
+            let remembered = cache.find(token).and_then(|entry| self.remembered(entry, policy, now));
             if let Some(verdict) = remembered {
                 self.metrics.cache.hits.inc();
                 self.metrics.duration_cached.observe(started.elapsed().as_secs_f64());
-                return verdict;
+                return verdict.map_err(Refused::from);
             }
             self.metrics.cache.misses.inc();
         }
@@ -143,62 +198,97 @@ impl Authorizer {
         let mut protocol = Protocol::default();
         let now = self.clock.now();
         let verdict = token.ok_or(Rejection::TokenMissing).and_then(|token| {
-            let entry = self.verify(token, policy, now, &mut protocol)?;
+            let entry = self.verify(token, policy, now, &mut protocol).map_err(|refused| refused.rejection)?;
             policy.check_grants(entry.identity(), &mut protocol)?;
             Ok(entry.identity().clone())
         });
         (protocol.0, verdict)
     }
 
-    fn verify(&self, token: RawToken<'_>, policy: &Policy, now: UnixSeconds, witness: &mut impl Witness) -> Verdict {
+    fn verify(
+        &self,
+        token: RawToken<'_>,
+        policy: &Policy,
+        now: UnixSeconds,
+        witness: &mut impl Witness,
+    ) -> Result<Arc<VerifiedToken>, Refused<'_>> {
         let decoded = DecodedToken::decode(token);
         let decoded = witness.see("shape", decoded, || explanation::shape(token))?;
         let unverified = decoded.read(witness)?;
         let iss = unverified.issuer();
         // An issuer that does not exist has issued nothing: what claims its name is not undecidable, it is forged.
-        let issuer = self.issuers.get(iss).filter(|issuer| !issuer.store.is_denied()).ok_or(Rejection::IssuerUnknown);
+        let issuer = self.issuers.find(iss).filter(|issuer| !issuer.store.is_denied()).ok_or(Rejection::IssuerUnknown);
         let issuer = issuer.and_then(|issuer| policy.check_pool(&issuer.pool).map(|()| issuer));
         let issuer = witness.see("iss", issuer, || explanation::issuer(iss, self.accepted_issuers(policy)))?;
         let demands = Demands { policy, forwarded: &self.forwarded_claims };
         let usable = issuer.store.with_keys(now, |_| Ok(()));
         witness.see("keys", usable, || explanation::keys(&issuer.store, now))?;
-        let (identity, key) =
-            issuer.store.with_keys(now, |keys| unverified.verify(&issuer.pool, keys, demands, now, witness))?;
+        let ended = issuer.source.demand.ended();
+        let verified = issuer.store.with_keys(now, |keys| unverified.verify(&issuer.pool, keys, demands, now, witness));
+        let (identity, key) = verified.map_err(|rejection| {
+            let is_lacking = rejection == Rejection::KidUnknown && unverified.is_due_a_key(&issuer.pool, policy, now);
+            Refused { rejection, lacking: is_lacking.then(|| Lacking { source: &issuer.source, ended }) }
+        })?;
+        let outcome = self.revocations.check(&identity);
+        witness.see("revocation", outcome, || explanation::revocation(&self.revocations, &identity))?;
         let kept = self.cache.as_ref().map_or(RawToken::new(b""), |_| token);
         Ok(Arc::new(VerifiedToken::new(kept, key, Arc::clone(issuer), identity)))
+    }
+
+    /// The verdict on a token that was verified before; none if its issuer is not the one that is accepted now, or its key
+    /// is gone, so that it must be verified anew.
+    fn remembered(&self, entry: Arc<VerifiedToken>, policy: &Policy, now: UnixSeconds) -> Option<Verdict> {
+        if !self.issuers.accepts(entry.issuer()) {
+            return None;
+        }
+        match self.recheck(&entry, policy, now) {
+            Ok(true) => Some(Ok(entry)),
+            Ok(false) => None,
+            Err(rejection) => Some(Err(rejection)),
+        }
+    }
+
+    /// Applies the rules that a verified token must meet again on every request, in the order of the first time, up to the
+    /// one that its key is still published: the answer is whether it is.
+    fn recheck(&self, entry: &VerifiedToken, policy: &Policy, now: UnixSeconds) -> Result<bool, Rejection> {
+        let identity = entry.identity();
+        let pool = identity.pool();
+        policy.check_pool(pool)?;
+        if !entry.issuer().store.with_keys(now, |keys| Ok(keys.contains(entry.key())))? {
+            return Ok(false);
+        }
+        identity.lifetime().check(now, pool.clock_skew.as_secs())?;
+        policy.check_caller(pool, identity.caller(), &mut Silent)?;
+        self.revocations.check(identity)?;
+        policy.check_grants(identity, &mut Silent)?;
+        Ok(true)
     }
 
     /// The issuers whose tokens a route takes.
     fn accepted_issuers<'a>(&'a self, policy: &Policy) -> impl Iterator<Item = &'a str> {
         let accepted = self.issuers.iter().filter(|(_, issuer)| policy.check_pool(&issuer.pool).is_ok());
-        accepted.map(|(issuer, _)| &**issuer)
+        accepted.map(|(issuer, _)| issuer)
     }
 }
 
 type Verdict = Result<Arc<VerifiedToken>, Rejection>;
 
-/// The verdict on a token that was verified before; none if its key is gone, so that it must be verified anew.
-fn remembered(entry: Arc<VerifiedToken>, policy: &Policy, now: UnixSeconds) -> Option<Verdict> {
-    match recheck(&entry, policy, now) {
-        Ok(true) => Some(Ok(entry)),
-        Ok(false) => None,
-        Err(rejection) => Some(Err(rejection)),
-    }
+/// A rejection that a fetch of keys may change, or not.
+struct Refused<'a> {
+    rejection: Rejection,
+    lacking: Option<Lacking<'a>>,
 }
 
-/// Applies the rules that a verified token must meet again on every request, in the order of the first time, up to the
-/// one that its key is still published: the answer is whether it is.
-fn recheck(entry: &VerifiedToken, policy: &Policy, now: UnixSeconds) -> Result<bool, Rejection> {
-    let identity = entry.identity();
-    let pool = identity.pool();
-    policy.check_pool(pool)?;
-    if !entry.issuer().store.with_keys(now, |keys| Ok(keys.contains(entry.key())))? {
-        return Ok(false);
+/// What lacks the key of a token, and how many fetches had ended when it was looked for.
+struct Lacking<'a> {
+    source: &'a KeySource,
+    ended: u64,
+}
+
+impl From<Rejection> for Refused<'_> {
+    fn from(rejection: Rejection) -> Self {
+        Self { rejection, lacking: None }
     }
-    identity.lifetime().check(now, pool.clock_skew.as_secs())?;
-    policy.check_caller(pool, identity.caller(), &mut Silent)?;
-    policy.check_grants(identity, &mut Silent)?;
-    Ok(true)
 }
 
 /// Why keys were not imported.

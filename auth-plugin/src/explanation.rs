@@ -5,10 +5,12 @@
 
 use crate::{
     clock::UnixSeconds,
+    identity::Identity,
     keys::store::KeyStore,
     policy::{TokenUse, TokenUseRule},
     pool::{ClientRule, UserPool},
     rejection::Rejection,
+    revocation::RevocationList,
     token::RawToken,
 };
 
@@ -97,6 +99,15 @@ pub(crate) fn client(found: &str, pool: &UserPool) -> String {
     match &pool.clients {
         ClientRule::Any => format!("{found:?}; pool {} takes any client", pool.name),
         ClientRule::Listed(ids) => format!("{found:?}; pool {} takes {ids:?}", pool.name),
+    }
+}
+
+/// What of the caller is revoked, if anything. Which entry it is that says so is for the list to tell.
+pub(crate) fn revocation(list: &RevocationList, identity: &Identity) -> String {
+    match list.revoking(identity) {
+        Some(kind) => format!("the token's {kind} is among {} revocations", list.len()),
+        None if list.is_ready() => format!("none of {} revocations names the token", list.len()),
+        None => "it is not known yet what is revoked".to_owned(),
     }
 }
 

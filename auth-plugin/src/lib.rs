@@ -7,8 +7,10 @@
 //! What it promises:
 //!
 //! - as strict as Cognito: RS256 and nothing else, every claim of one type, no leeway unless asked for
-//! - a request never waits for the network, and a key server's bad day refuses nobody
+//! - a key server's bad day refuses nobody, and a request waits for one only if its token names a key that is not known
+//!   yet: for 1 second at most, and within limits that strangers cannot stretch
 //! - a token costs its signature check once; after that a look-up without a lock
+//! - a token that is revoked is refused from that moment, whether it was seen before or not
 //! - what cannot be decided is refused as [`Rejection::KeysUnavailable`], never let through
 //! - the bytes of a token reach neither a log, an error nor a `Debug` text
 //!
@@ -31,6 +33,7 @@ pub mod metrics;
 pub mod policy;
 pub mod pool;
 pub mod rejection;
+pub mod revocation;
 mod signature;
 pub mod token;
 mod verifier;

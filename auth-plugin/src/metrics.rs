@@ -3,10 +3,14 @@
 //! What this crate counts, in Prometheus' terms. Every series is made when the authorizer is: nothing that a request says
 //! can add one.
 
-use prometheus::{
-    Histogram, HistogramOpts, HistogramVec, IntCounter, IntCounterVec, IntGauge, IntGaugeVec, Opts, Registry,
-    core::Collector,
-};
+mod keys;
+
+use std::sync::Arc;
+
+use prometheus::{Histogram, HistogramOpts, HistogramVec, IntCounter, IntGauge, Registry, core::Collector};
+
+use self::keys::KeyMetricFamily;
+pub(crate) use self::keys::KeyMetrics;
 
 /// Seconds; a cached token is decided in under a microsecond, a new one in tens of them.
 const DURATION_BUCKETS: [f64; 11] = [2.5e-7, 5e-7, 1e-6, 2.5e-6, 5e-6, 1e-5, 2.5e-5, 5e-5, 1e-4, 1e-3, 1e-2];
@@ -17,9 +21,7 @@ pub struct AuthMetrics {
     pub(crate) duration_cached: Histogram,
     pub(crate) duration_verified: Histogram,
     pub(crate) cache: CacheMetrics,
-    jwks_refreshes: IntCounterVec,
-    jwks_last_success: IntGaugeVec,
-    jwks_keys: IntGaugeVec,
+    keys: Arc<KeyMetricFamily>,
 }
 
 /// The metrics of the cache of verified tokens.
@@ -30,16 +32,6 @@ pub(crate) struct CacheMetrics {
     pub(crate) evictions: IntCounter,
     pub(crate) entries: IntGauge,
     pub(crate) bytes: IntGauge,
-}
-
-/// The metrics of one pool's keys.
-#[derive(Clone, Debug)]
-pub(crate) struct KeyMetrics {
-    pub(crate) refreshed: IntCounter,
-    pub(crate) failed: IntCounter,
-    pub(crate) not_offered: IntCounter,
-    pub(crate) last_success: IntGauge,
-    pub(crate) keys: IntGauge,
 }
 
 impl AuthMetrics {
@@ -64,41 +56,13 @@ impl AuthMetrics {
             duration_cached: duration.with_label_values(&["cached"]),
             duration_verified: duration.with_label_values(&["verified"]),
             cache: CacheMetrics::register(registry)?,
-            jwks_refreshes: registered(
-                registry,
-                IntCounterVec::new(
-                    Opts::new("cognigate_jwks_refreshes_total", "Fetches of a pool's keys, by result."),
-                    &["user_pool", "result"],
-                )?,
-            )?,
-            jwks_last_success: registered(
-                registry,
-                IntGaugeVec::new(
-                    Opts::new(
-                        "cognigate_jwks_last_success_timestamp_seconds",
-                        "When the pool's keys were last fetched.",
-                    ),
-                    &["user_pool"],
-                )?,
-            )?,
-            jwks_keys: registered(
-                registry,
-                IntGaugeVec::new(
-                    Opts::new("cognigate_jwks_keys", "Keys that the pool's tokens may be signed with."),
-                    &["user_pool"],
-                )?,
-            )?,
+            keys: KeyMetricFamily::register(registry)?,
         })
     }
 
-    pub(crate) fn keys_of(&self, user_pool: &str) -> KeyMetrics {
-        KeyMetrics {
-            refreshed: self.jwks_refreshes.with_label_values(&[user_pool, "success"]),
-            failed: self.jwks_refreshes.with_label_values(&[user_pool, "failure"]),
-            not_offered: self.jwks_refreshes.with_label_values(&[user_pool, "not_offered"]),
-            last_success: self.jwks_last_success.with_label_values(&[user_pool]),
-            keys: self.jwks_keys.with_label_values(&[user_pool]),
-        }
+    /// What is counted about a pool's keys, by whoever counts it: the series are there until the last one is dropped.
+    pub(crate) fn keys_of(&self, user_pool: &str) -> Arc<KeyMetrics> {
+        self.keys.of(user_pool)
     }
 }
 

@@ -15,7 +15,8 @@ pub enum Rejection {
     GroupMissing,
     /// `iss` is not an issuer of a pool that the route accepts.
     IssuerUnknown,
-    /// There is no key set to decide with, or it is older than `max_stale`. Undecidable is not unauthorized.
+    /// There is no key set to decide with, or it is older than `max_stale`, or what is revoked is not known yet.
+    /// Undecidable is not unauthorized.
     KeysUnavailable,
     /// No key of the issuer has this `kid`.
     KidUnknown,
@@ -31,6 +32,8 @@ pub enum Rejection {
     TokenMissing,
     /// `nbf` lies in the future (RFC 7519 section 4.1.5).
     TokenNotYetValid,
+    /// The token, its session or its user is on the [`RevocationList`](crate::revocation::RevocationList).
+    TokenRevoked,
     /// Longer than [`MAX_TOKEN_BYTES`](crate::token::MAX_TOKEN_BYTES).
     TokenTooLarge,
     /// `token_use` is not the kind of token that the route asks for.
@@ -39,7 +42,7 @@ pub enum Rejection {
 
 impl Rejection {
     /// Every rejection, for tables that have a place for each.
-    pub const ALL: [Self; 14] = [
+    pub const ALL: [Self; 15] = [
         Self::AlgNotAllowed,
         Self::ClientNotAllowed,
         Self::GroupMissing,
@@ -52,6 +55,7 @@ impl Rejection {
         Self::TokenMalformed,
         Self::TokenMissing,
         Self::TokenNotYetValid,
+        Self::TokenRevoked,
         Self::TokenTooLarge,
         Self::TokenUseMismatch,
     ];
@@ -72,6 +76,7 @@ impl Rejection {
             Self::TokenMalformed => "token_malformed",
             Self::TokenMissing => "token_missing",
             Self::TokenNotYetValid => "token_not_yet_valid",
+            Self::TokenRevoked => "token_revoked",
             Self::TokenTooLarge => "token_too_large",
             Self::TokenUseMismatch => "token_use_mismatch",
         }

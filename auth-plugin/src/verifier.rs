@@ -9,7 +9,7 @@ use std::sync::Arc;
 use crate::{
     claims::Claims,
     clock::UnixSeconds,
-    explanation::{self, Witness},
+    explanation::{self, Silent, Witness},
     header::JoseHeader,
     identity::{ForwardedClaims, Identity},
     keys::key_set::KeySet,
@@ -76,6 +76,12 @@ impl UnverifiedToken<'_> {
     /// Who is said to have issued the token.
     pub(crate) fn issuer(&self) -> &str {
         &self.claims.iss
+    }
+
+    /// Whether only the key stands between the token and its signature check: it is alive, and one that the route takes.
+    pub(crate) fn is_due_a_key(&self, pool: &UserPool, policy: &Policy, now: UnixSeconds) -> bool {
+        let is_alive = self.claims.lifetime().check(now, pool.clock_skew.as_secs()).is_ok();
+        is_alive && self.claims.caller().is_ok_and(|caller| policy.check_caller(pool, caller, &mut Silent).is_ok())
     }
 
     /// Applies the rules from the key's name on; the issuer must be `pool`'s, and `keys` its keys.

@@ -2,13 +2,15 @@
 //!
 //! An input is the text of a file.
 
-use std::{collections::HashSet, fmt::Debug, hash::Hash, ops::RangeInclusive, time::Duration};
+use std::{collections::HashSet, fmt::Debug, hash::Hash, ops::RangeInclusive, path::Path, time::Duration};
 
 use cognigate::{
     config::{
         self,
         error::ConfigErrors,
-        model::{AllowedOrigins, Config, CorsConfig, RouteConfig, UpstreamConfig},
+        model::{
+            AdminConfig, AllowedOrigins, Config, CorsConfig, RedisConfig, RevocationConfig, RouteConfig, UpstreamConfig,
+        },
         pattern::{MethodSet, Segment},
     },
     route::{path, table::RouteTable},
@@ -70,6 +72,7 @@ fn assert_config(config: &Config) {
         listeners,
         admin,
         user_pools,
+        jwks_state_files,
         upstreams,
         routes,
         token,
@@ -77,9 +80,13 @@ fn assert_config(config: &Config) {
         identity,
         cors,
         token_cache,
+        revocation,
         responses: _,
         server,
     } = config;
+    let AdminConfig { address: _, token_file } = admin;
+    assert_path(token_file.as_deref());
+    assert_revocation(revocation);
     let addresses = listeners.iter().map(|listener| listener.address).chain([admin.address]);
     assert_unique("addresses", addresses.filter(|address| address.port() != 0));
     assert!(!listeners.is_empty(), "nothing to listen on");
@@ -87,6 +94,10 @@ fn assert_config(config: &Config) {
     assert_unique("pools", user_pools.iter().map(|pool| &*pool.name));
     assert_unique("issuers", user_pools.iter().flat_map(endpoints).map(|(issuer, _)| issuer));
     user_pools.iter().for_each(assert_user_pool);
+    assert_unique("state files", jwks_state_files.values());
+    for name in jwks_state_files.keys() {
+        assert!(user_pools.iter().any(|pool| pool.name == *name), "no pool is called {name}");
+    }
     assert_unique("upstreams", upstreams.iter().map(|upstream| &*upstream.name));
     upstreams.iter().for_each(assert_upstream);
     assert_routes(config, routes);
@@ -131,6 +142,29 @@ fn assert_user_pool(pool: &UserPool) {
         assert_within(period, &(SECOND..=8760 * HOUR));
     }
     assert!(jwks.max_stale >= jwks.refresh, "{jwks:?}");
+}
+
+fn assert_revocation(revocation: &RevocationConfig) {
+    let RevocationConfig { file, state_file, max_entries, redis } = revocation;
+    assert_path(file.as_deref());
+    assert_path(state_file.as_deref());
+    assert!((1..=1 << 24).contains(max_entries), "{max_entries} revocations");
+    let Some(redis) = redis else { return };
+    let RedisConfig { address, ca, username, password_file, key, timeout } = redis;
+    assert!(!address.host.is_empty() && !address.host.contains(char::is_whitespace) && address.port != 0, "{address:?}");
+    assert!(ca.is_none() || address.is_tls, "{ca:?} without TLS");
+    assert!(username.is_none() || password_file.is_some(), "{username:?} without a password");
+    assert_path(ca.as_deref());
+    assert_path(password_file.as_deref());
+    for text in [Some(key), username.as_ref()].into_iter().flatten() {
+        assert!((1..=128).contains(&text.chars().count()) && !text.contains(char::is_control), "{text:?}");
+    }
+    assert_within(*timeout, &(Duration::from_millis(100)..=10 * SECOND));
+}
+
+fn assert_path(path: Option<&Path>) {
+    let bytes = path.map(|path| path.as_os_str().as_encoded_bytes());
+    assert!(bytes.is_none_or(|bytes| !bytes.is_empty() && !bytes.contains(&0)), "{path:?}");
 }
 
 fn assert_cors(cors: Option<&CorsConfig>) {

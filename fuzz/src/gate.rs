@@ -109,9 +109,9 @@ impl Gate {
     /// The verdict on a token: the same three times, whether it was remembered or not.
     pub(crate) fn verdict(&self, token: &[u8], policy: &Policy) -> Verdict {
         let raw = || Some(RawToken::new(token));
-        let uncached = self.uncached.authorize(raw(), policy);
+        let uncached = self.uncached.decide(raw(), policy);
         for time in ["first", "second"] {
-            let cached = self.cached.authorize(raw(), policy);
+            let cached = self.cached.decide(raw(), policy);
             let is_same = match (&cached, &uncached) {
                 (Ok(one), Ok(other)) => one.identity().forwarded() == other.identity().forwarded(),
                 (Err(one), Err(other)) => one == other,
@@ -143,6 +143,7 @@ fn authorizer(cache_max_bytes: usize, clock: &Arc<FixedClock>) -> Authorizer {
         user_pools: USER_POOLS.to_vec(),
         forwarded_claims: ForwardedClaims::new(FORWARDED.map(Box::from)),
         cache_max_bytes,
+        ..AuthorizerConfig::default()
     };
     Authorizer::new(config, Arc::clone(clock) as Arc<dyn Clock>, METRICS.clone())
 }

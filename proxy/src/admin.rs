@@ -1,67 +1,68 @@
-//! The admin listener: whether the process lives, whether it is ready, and what it counts.
+//! The admin listener: whether the process lives, whether it is ready, what it counts, and what it refuses.
+//!
+//! | path | methods | |
+//! |---|---|---|
+//! | `/livez` `/readyz` `/metrics` | GET HEAD | open to whoever reaches the listener |
+//! | `/revocations` | GET HEAD POST DELETE | with the bearer token of `admin.token_file` only |
+
+mod body;
+mod page;
+mod query;
+mod revocations;
+mod status;
+pub mod token;
 
 use std::sync::Arc;
 
 use arc_swap::ArcSwap;
 use async_trait::async_trait;
-use http::{
-    HeaderValue, Method, Response, StatusCode,
-    header::{ALLOW, CACHE_CONTROL, CONTENT_LENGTH, CONTENT_TYPE},
-};
+use cognigate_auth::clock::Clock;
+use http::{Method, Response, StatusCode};
 use pingora_core::{apps::http_app::ServeHttp, protocols::http::ServerSession};
-use prometheus::{Encoder, Registry, TextEncoder};
+use prometheus::Registry;
 
-use crate::{drain::Drain, runtime::Runtime};
+use self::{page::Page, revocations::RevocationPages, status::StatusPages, token::AdminToken};
+use crate::{drain::Drain, revocation::shared::SharedRevocations, runtime::Runtime};
 
-/// Serves `/livez`, `/readyz` and `/metrics`.
+/// Where revocations are.
+const REVOCATIONS: &str = "/revocations";
+
+/// Serves what can be asked of this process.
 #[derive(Debug)]
 pub struct AdminService {
-    runtime: Arc<ArcSwap<Runtime>>,
-    drain: Arc<Drain>,
-    registry: Registry,
+    status: StatusPages,
+    revocations: RevocationPages,
+    token: Option<Arc<AdminToken>>,
 }
 
-/// A status and a body.
-type Page = (StatusCode, &'static str, Vec<u8>);
-
-const PLAIN_TEXT: &str = "text/plain; charset=utf-8";
-
 impl AdminService {
-    /// Tells about this process.
+    /// Tells about this process. Nothing can be changed without a token.
     #[must_use]
-    pub const fn new(runtime: Arc<ArcSwap<Runtime>>, drain: Arc<Drain>, registry: Registry) -> Self {
-        Self { runtime, drain, registry }
-    }
-
-    fn page(&self, path: &str) -> Page {
-        match path {
-            "/livez" => (StatusCode::OK, PLAIN_TEXT, b"ok\n".to_vec()),
-            "/readyz" => self.readiness(),
-            "/metrics" => self.metrics(),
-            _ => (StatusCode::NOT_FOUND, PLAIN_TEXT, b"not found (known: /livez, /readyz, /metrics)\n".to_vec()),
+    pub const fn new(
+        runtime: Arc<ArcSwap<Runtime>>,
+        drain: Arc<Drain>,
+        registry: Registry,
+        revocations: SharedRevocations,
+        clock: Arc<dyn Clock>,
+        token: Option<Arc<AdminToken>>,
+    ) -> Self {
+        Self {
+            status: StatusPages { runtime, drain, registry },
+            revocations: RevocationPages { shared: revocations, clock },
+            token,
         }
     }
 
-    /// Ready is: not stopping, and every pool that a route asks for can decide.
-    fn readiness(&self) -> Page {
-        if self.drain.has_begun() {
-            return (StatusCode::SERVICE_UNAVAILABLE, PLAIN_TEXT, b"stopping\n".to_vec());
-        }
-        let runtime = self.runtime.load();
-        let mut missing: Vec<_> = runtime.pools_missing_keys().collect();
-        if missing.is_empty() {
-            return (StatusCode::OK, PLAIN_TEXT, b"ok\n".to_vec());
-        }
-        missing.sort_unstable();
-        let reason = format!("keys_unavailable: no usable keys of user pools: {}\n", missing.join(", "));
-        (StatusCode::SERVICE_UNAVAILABLE, PLAIN_TEXT, reason.into_bytes())
-    }
-
-    fn metrics(&self) -> Page {
-        let mut text = Vec::new();
-        match TextEncoder::new().encode(&self.registry.gather(), &mut text) {
-            Ok(()) => (StatusCode::OK, prometheus::TEXT_FORMAT, text),
-            Err(error) => (StatusCode::INTERNAL_SERVER_ERROR, PLAIN_TEXT, format!("{error}\n").into_bytes()),
+    async fn page(&self, session: &mut ServerSession) -> Page {
+        let request = session.req_header();
+        match request.uri.path() {
+            REVOCATIONS => {
+                if let Err(refusal) = token::check(self.token.as_deref(), &request.headers) {
+                    return refusal.page();
+                }
+                self.revocations.page(session).await
+            }
+            path => self.status.page(&request.method, path),
         }
     }
 }
@@ -69,28 +70,16 @@ impl AdminService {
 #[async_trait]
 impl ServeHttp for AdminService {
     async fn response(&self, session: &mut ServerSession) -> Response<Vec<u8>> {
-        let request = session.req_header();
-        let is_read = [Method::GET, Method::HEAD].contains(&request.method);
-        let page = match is_read {
-            true => self.page(request.uri.path()),
-            false => {
-                (StatusCode::METHOD_NOT_ALLOWED, PLAIN_TEXT, b"method not allowed (allowed: GET, HEAD)\n".to_vec())
-            }
-        };
-        respond(page, request.method == Method::HEAD)
+        let page = self.page(session).await;
+        // What nobody read would be taken for the next request, and a connection that is closed on it loses the answer.
+        if !body::discard(session).await {
+            session.set_keepalive(None);
+        }
+        page.respond(session.req_header().method == Method::HEAD)
     }
 }
 
-fn respond((status, content_type, body): Page, is_head: bool) -> Response<Vec<u8>> {
-    let length = body.len();
-    let mut response = Response::new(if is_head { Vec::new() } else { body });
-    *response.status_mut() = status;
-    let headers = response.headers_mut();
-    headers.insert(CONTENT_TYPE, HeaderValue::from_static(content_type));
-    headers.insert(CONTENT_LENGTH, HeaderValue::from(length));
-    headers.insert(CACHE_CONTROL, HeaderValue::from_static("no-store"));
-    if status == StatusCode::METHOD_NOT_ALLOWED {
-        headers.insert(ALLOW, HeaderValue::from_static("GET, HEAD"));
-    }
-    response
+/// What is answered where nothing is.
+fn not_found() -> Page {
+    Page::text(StatusCode::NOT_FOUND, "not found (known: /livez, /readyz, /metrics, /revocations)\n")
 }

@@ -3,11 +3,13 @@
 //! Everything that can fail at start fails in [`App::bind`], before the process says that it serves: sockets are bound,
 //! metrics registered, the HTTP client made. [`App::serve`] then runs until it is told to stop, and drains.
 
-use std::{io, net::SocketAddr, num::NonZeroUsize, sync::Arc, thread::available_parallelism, time::Duration};
+use std::{
+    io, net::SocketAddr, num::NonZeroUsize, path::PathBuf, sync::Arc, thread::available_parallelism, time::Duration,
+};
 
 use arc_swap::ArcSwap;
 use cognigate_auth::{
-    clock::SystemClock,
+    clock::{Clock, SystemClock},
     keys::fetch::{Fetcher, NoClient},
     metrics::AuthMetrics,
 };
@@ -18,13 +20,22 @@ use thiserror::Error;
 use tokio::{sync::watch, task::JoinSet};
 
 use crate::{
-    admin::AdminService,
-    config::model::{Config, ServerConfig},
+    admin::{AdminService, token::AdminToken},
+    config::{
+        Files,
+        model::{Config, ServerConfig},
+    },
     drain::Drain,
     listener::{BindError, BoundListener, Counted},
+    revocation::{
+        RevocationError, Revocations,
+        metrics::RevocationMetrics,
+        redis::{self, RedisMetrics},
+    },
     runtime::{DanglingUpstream, Runtime, Surroundings},
     service::{EdgeService, MAX_ATTEMPTS},
     telemetry::metrics::ProxyMetrics,
+    watch::INTERVAL,
 };
 
 /// Unused upstream connections that are kept for each thread.
@@ -54,6 +65,12 @@ pub enum StartError {
     /// A fault of ours.
     #[error("two metrics have one name")]
     Metrics(#[from] prometheus::Error),
+    /// Revocations cannot be shared.
+    #[error(transparent)]
+    Redis(#[from] redis::NoClient),
+    /// What is revoked cannot be told.
+    #[error(transparent)]
+    Revocations(#[from] RevocationError),
     /// The process cannot be told to stop.
     #[error("cannot receive signals")]
     Signals(#[source] io::Error),
@@ -67,6 +84,9 @@ pub enum StartError {
 pub struct App {
     listeners: Vec<BoundListener>,
     admin: BoundListener,
+    admin_token: Option<(Arc<AdminToken>, PathBuf)>,
+    clock: Arc<dyn Clock>,
+    revocations: Revocations,
     runtime: Arc<ArcSwap<Runtime>>,
     drain: Arc<Drain>,
     metrics: ProxyMetrics,
@@ -77,22 +97,42 @@ pub struct App {
 }
 
 impl App {
-    /// Makes everything that serving needs. Within a Tokio runtime.
+    /// Makes everything that serving needs: of a configuration, and of what is in the files that it names. Within a Tokio
+    /// runtime.
     ///
     /// # Errors
     ///
     /// [`StartError`].
-    pub fn bind(config: &Config) -> Result<Self, StartError> {
+    pub fn bind(config: &Config, files: &Files) -> Result<Self, StartError> {
         let registry = Registry::new();
         let metrics = ProxyMetrics::register(&registry, VERSION, COMMIT)?;
         let auth_metrics = AuthMetrics::register(&registry)?;
-        let surroundings = Surroundings { clock: Arc::new(SystemClock), metrics: metrics.clone(), auth_metrics };
-        let runtime = Runtime::build(config, &surroundings)?;
+        let clock: Arc<dyn Clock> = Arc::new(SystemClock);
+        let Files { admin_token, revocations, redis_password, redis_ca } = files;
+        let revocation_metrics = RevocationMetrics::register(&registry)?;
+        let mut revocations =
+            Revocations::open(&config.revocation, revocations.as_ref(), Arc::clone(&clock), revocation_metrics)?;
+        revocations.list().register(&registry)?;
+        if let Some(redis) = &config.revocation.redis {
+            let metrics = RedisMetrics::register(&registry)?;
+            revocations.share(redis, redis_password.as_ref(), redis_ca.as_deref(), metrics)?;
+        }
+        let surroundings = Surroundings {
+            clock: Arc::clone(&clock),
+            metrics: metrics.clone(),
+            auth_metrics,
+            revocations: Arc::clone(revocations.list()),
+        };
+        let runtime = Runtime::build(config, &surroundings, None)?;
+        runtime.authorizer.restore_keys();
         let listeners: Result<_, _> =
             config.listeners.iter().map(|listener| BoundListener::bind(listener.address)).collect();
         Ok(Self {
             listeners: listeners?,
             admin: BoundListener::bind(config.admin.address)?,
+            admin_token: admin_token.as_ref().map(AdminToken::new).map(Arc::new).zip(config.admin.token_file.clone()),
+            clock,
+            revocations,
             runtime: Arc::new(ArcSwap::from_pointee(runtime)),
             drain: Arc::default(),
             metrics,
@@ -126,6 +166,9 @@ impl App {
         let Self {
             listeners,
             admin: admin_listener,
+            admin_token,
+            clock,
+            revocations,
             runtime,
             drain,
             metrics,
@@ -146,9 +189,16 @@ impl App {
             listener.serve(Counted::new(Arc::clone(&proxy), open, Arc::clone(&drain)), stopped.clone());
             tracing::info!(listener = %"http", %address, "listening");
         }
+        let shared = revocations.shared().clone();
+        let mut followers = JoinSet::new();
+        followers.spawn(revocations.run());
+        let token = admin_token.map(|(token, path)| {
+            followers.spawn(Arc::clone(&token).follow(path, INTERVAL));
+            token
+        });
         let (stop_admin, admin_stopped) = watch::channel(false);
         let address = admin_listener.address();
-        let admin = AdminService::new(runtime, Arc::clone(&drain), registry);
+        let admin = AdminService::new(runtime, Arc::clone(&drain), registry, shared, clock, token);
         let admin = admin_listener.serve(HttpServer::new_app(admin), admin_stopped);
         tracing::info!(listener = %"admin", %address, "listening");
 

@@ -8,23 +8,30 @@
 //!   answers to, each is an error that says what was found and what is allowed.
 //! - The parser stops at the first thing that it cannot read and says where. The rules report everything at once.
 //! - A [`Config`] proves that its file was checked: what takes one checks nothing again.
+//! - A path that is relative begins in the folder of the file that names it, wherever the process was started. What is in the
+//!   [`Files`] that a configuration names is read and checked along with it.
 //!
 //! Names nothing of the proxy but itself, opens no socket and resolves no name.
 
 mod convert;
 pub mod error;
 mod file;
+pub mod files;
 mod finding;
 mod load;
 pub mod model;
 pub mod origin;
 pub mod pattern;
+pub mod redis;
+pub mod revocations;
 pub mod rule;
+pub mod secret;
 pub mod spelling;
 mod yaml;
 
 #[cfg(test)]
 mod tests;
 
-pub use load::{MAX_FILE_BYTES, load, parse};
+pub use files::Files;
+pub use load::{Loaded, MAX_FILE_BYTES, load, parse};
 pub use model::Config;

@@ -2,13 +2,15 @@
 //!
 //! Built whole from a [`Config`], then published. A request keeps the one that it arrived under.
 
-use std::sync::Arc;
+use std::{path::Path, sync::Arc};
 
 use cognigate_auth::{
     authorizer::{Authorizer, AuthorizerConfig},
     clock::Clock,
+    keys::archive::KeyArchive,
     metrics::AuthMetrics,
     policy::Policy,
+    revocation::RevocationList,
     token::TokenSources,
 };
 use http::Method;
@@ -20,6 +22,7 @@ use crate::{
         pattern::Rewrite,
     },
     filter::{forwarded::Forwarding, hygiene::Target, identity::IdentityHeaders},
+    key_file::KeyFile,
     response::Responder,
     route::table::RouteTable,
     telemetry::metrics::{DecisionMetrics, NO_ROUTE, ProxyMetrics, RequestMetrics},
@@ -43,6 +46,7 @@ pub struct Runtime {
     pub identity_headers: IdentityHeaders,
     /// How requests are refused, and who may read responses.
     pub responder: Responder,
+    revocations: Arc<RevocationList>,
     /// What is counted about requests that match no route.
     pub unmatched: RequestMetrics,
 }
@@ -91,16 +95,23 @@ pub struct Surroundings {
     pub metrics: ProxyMetrics,
     /// What the authorizer counts.
     pub auth_metrics: AuthMetrics,
+    /// What is revoked.
+    pub revocations: Arc<RevocationList>,
 }
 
 impl Runtime {
-    /// Builds a snapshot.
+    /// Builds a snapshot. It takes over what `previous` knows and still is true: keys, and the tasks that refresh them, and
+    /// verified tokens.
     ///
     /// # Errors
     ///
     /// [`DanglingUpstream`].
-    pub fn build(config: &Config, surroundings: &Surroundings) -> Result<Self, DanglingUpstream> {
-        let Surroundings { clock, metrics, auth_metrics } = surroundings;
+    pub fn build(
+        config: &Config,
+        surroundings: &Surroundings,
+        previous: Option<&Self>,
+    ) -> Result<Self, DanglingUpstream> {
+        let Surroundings { clock, metrics, auth_metrics, revocations } = surroundings;
         let pools: Vec<_> = config
             .upstreams
             .iter()
@@ -112,16 +123,26 @@ impl Runtime {
             user_pools: config.user_pools.clone(),
             forwarded_claims,
             cache_max_bytes: config.token_cache.max_bytes,
+            revocations: Arc::clone(revocations),
+            key_archives: config
+                .jwks_state_files
+                .iter()
+                .map(|(name, path)| (name.clone(), key_archive(path)))
+                .collect(),
         };
         Ok(Self {
             table: RouteTable::build(config.routes.iter().map(|route| &route.matches)),
             routes: routes?,
-            authorizer: Authorizer::new(authorizer, Arc::clone(clock), auth_metrics.clone()),
+            authorizer: match previous {
+                Some(previous) => previous.authorizer.succeed(authorizer),
+                None => Authorizer::new(authorizer, Arc::clone(clock), auth_metrics.clone()),
+            },
             token_sources: config.token.sources.clone(),
             forwards_token: config.token.forward,
             forwarding: Forwarding::new(&config.forwarded.trusted),
             identity_headers,
             responder: Responder::new(config.responses.profile, config.cors.as_ref()),
+            revocations: Arc::clone(revocations),
             unmatched: metrics.requests(NO_ROUTE),
         })
     }
@@ -143,10 +164,20 @@ impl Runtime {
         self.authorizer.pools_without_keys().filter(|name| self.is_needed(name))
     }
 
+    /// Whether what is revoked is known: until it is, no token is let through.
+    #[must_use]
+    pub fn knows_revocations(&self) -> bool {
+        self.revocations.is_ready()
+    }
+
     fn is_needed(&self, user_pool: &str) -> bool {
         let mut policies = self.routes.iter().filter_map(Route::policy);
         policies.any(|policy| policy.user_pools.iter().any(|name| **name == *user_pool))
     }
+}
+
+fn key_archive(path: &Path) -> Arc<dyn KeyArchive> {
+    Arc::new(KeyFile::new(path))
 }
 
 impl Route {

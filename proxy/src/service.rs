@@ -52,7 +52,7 @@ impl EdgeService {
     }
 
     /// Decides whether a request goes to an upstream.
-    fn admit(&self, request: &RequestHeader, context: &mut RequestContext) -> Result<Step, Refusal> {
+    async fn admit(&self, request: &RequestHeader, context: &mut RequestContext) -> Result<Step, Refusal> {
         let runtime = Arc::clone(&context.runtime);
         let target = hygiene::check(request).map_err(Refusal::Ambiguous)?;
         if runtime.responder.is_preflight(request) {
@@ -60,7 +60,7 @@ impl EdgeService {
         }
         context.route = runtime.find_route(&target, &request.method);
         let route = context.route().ok_or(Refusal::NoRoute)?;
-        context.token = auth::admit(&runtime, route, request)?;
+        context.token = auth::admit(&runtime, route, request).await?;
         Ok(Step::Forward)
     }
 }
@@ -100,7 +100,7 @@ impl ProxyHttp for EdgeService {
     }
 
     async fn request_filter(&self, session: &mut Session, context: &mut RequestContext) -> Result<bool> {
-        let refusal = match self.admit(session.req_header(), context) {
+        let refusal = match self.admit(session.req_header(), context).await {
             Ok(Step::Forward) => return Ok(false),
             Ok(Step::AnswerPreflight) => {
                 context.runtime.responder.answer_preflight(session).await?;

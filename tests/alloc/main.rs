@@ -65,7 +65,7 @@ fn a_cached_token_costs_no_allocation_and_the_memory_that_is_said() -> Outcome<(
 
 /// What a proxy does for a request: read the token, decide, pass the claims on.
 fn decide(authorizer: &Authorizer, headers: &HeaderMap, (sources, policy): &Route) -> Outcome<()> {
-    let verified = authorizer.authorize(sources.read(headers)?, policy)?;
+    let verified = authorizer.decide(sources.read(headers)?, policy)?;
     for value in verified.identity().forwarded() {
         black_box(value.clone());
     }
@@ -79,6 +79,7 @@ fn authorizer(registry: &Registry) -> Outcome<Authorizer> {
         forwarded_claims: ForwardedClaims::new(["sub".into(), "cognito:groups".into()]),
         // Far more than the tokens take, so that none of them is displaced.
         cache_max_bytes: 64 << 20,
+        ..AuthorizerConfig::default()
     };
     Ok(Authorizer::new(config, Arc::new(FixedClock::at(NOW)), AuthMetrics::register(registry)?))
 }

@@ -50,7 +50,7 @@ fn a_cached_token_costs_no_more_allocations_than_an_open_route() -> Outcome<()> 
     let (stop, stopped) = tokio::sync::oneshot::channel::<()>();
     let proxy = thread::spawn(move || {
         app::on_threads(config.server, async move {
-            let app = App::bind(&config)?;
+            let app = App::bind(&config, &config::Files::default())?;
             let runtime = app.runtime();
             tell_address.send((app.addresses().next(), runtime)).ok();
             let mut stopped = Some(stopped);

@@ -11,6 +11,7 @@
 
 use e2e::{client::Response, edge::Edge};
 
+mod admin;
 mod balancing;
 mod cache;
 mod check;
@@ -22,16 +23,20 @@ mod forwarding;
 mod grpc;
 mod identity;
 mod ingress;
+mod key_file;
 mod lifecycle;
 mod logs;
 mod metrics;
 mod policies;
 mod profiles;
 mod refusals;
+mod revocation;
 mod rotation;
 mod routing;
+mod shared_revocations;
 mod shutdown;
 mod startup;
+mod unknown_key;
 
 /// The proxy.
 const BINARY: &str = env!("CARGO_BIN_EXE_cognigate-e2e");

@@ -12,7 +12,7 @@ use serde_json::json;
 use crate::edge;
 
 /// Names and labels that people write queries and alerts with. Of a histogram, its count.
-const PUBLISHED: [(&str, &[&str]); 18] = [
+const PUBLISHED: [(&str, &[&str]); 29] = [
     ("cognigate_auth_decisions_total", &["reason", "route"]),
     ("cognigate_auth_duration_seconds_count", &["path"]),
     ("cognigate_build_info", &["commit", "version"]),
@@ -21,8 +21,19 @@ const PUBLISHED: [(&str, &[&str]); 18] = [
     ("cognigate_http_requests_total", &["code", "method", "route"]),
     ("cognigate_jwks_keys", &["user_pool"]),
     ("cognigate_jwks_last_success_timestamp_seconds", &["user_pool"]),
+    ("cognigate_jwks_next_refresh_timestamp_seconds", &["user_pool"]),
     ("cognigate_jwks_refreshes_total", &["result", "user_pool"]),
+    ("cognigate_jwks_rotations_total", &["user_pool"]),
+    ("cognigate_jwks_state", &["state", "user_pool"]),
+    ("cognigate_jwks_state_file_writes_total", &["result", "user_pool"]),
+    ("cognigate_jwks_waiting_requests", &["user_pool"]),
     ("cognigate_rejected_requests_total", &["reason"]),
+    ("cognigate_revocations", &["source"]),
+    ("cognigate_revocations_max", &[]),
+    ("cognigate_revocations_ready", &[]),
+    ("cognigate_revocation_changes_total", &["change"]),
+    ("cognigate_revocation_file_loads_total", &["result"]),
+    ("cognigate_revocation_state_writes_total", &["result"]),
     ("cognigate_token_cache_bytes", &[]),
     ("cognigate_token_cache_entries", &[]),
     ("cognigate_token_cache_evictions_total", &[]),

@@ -8,6 +8,7 @@ use e2e::{
     edge::Edge,
     key_server::{KeyServer, document},
     pool::{KID, Pool, key, now, strangers_key},
+    process::Directory,
     upstream::{Answer, REFUSING},
     wait::eventually,
 };
@@ -18,11 +19,14 @@ use crate::BINARY;
 /// A second pool, whose keys are nowhere.
 const COLD: Pool = Pool::new("eu-west-1_Cold");
 
+/// A session that was ended.
+const REVOKED: &str = "5eed0002-4b5a-4978-8796-a5b4c3d2e1f0";
+
 const PROFILES: [&str; 3] = ["rfc6750", "aws-rest", "aws-http"];
 
 /// Every situation and what it looks like in each of the profiles: status, `message` of the body, and the fields that are
 /// not those of every refusal, as they are on the wire. Ids of responses are left out here.
-const TABLE: [(&str, [&str; 3]); 21] = [
+const TABLE: [(&str, [&str; 3]); 22] = [
     (
         "token_missing",
         [
@@ -93,6 +97,14 @@ const TABLE: [(&str, [&str; 3]); 21] = [
             r#"401 Unauthorized | www-authenticate: Bearer realm="cognigate", error="invalid_token", error_description="token_not_yet_valid""#,
             "401 Unauthorized | x-amzn-ErrorType: UnauthorizedException",
             r#"401 Unauthorized | www-authenticate: Bearer scope="" error="invalid_token" error_description="token_not_yet_valid""#,
+        ],
+    ),
+    (
+        "token_revoked",
+        [
+            r#"401 Unauthorized | www-authenticate: Bearer realm="cognigate", error="invalid_token", error_description="token_revoked""#,
+            "401 Unauthorized | x-amzn-ErrorType: UnauthorizedException",
+            r#"401 Unauthorized | www-authenticate: Bearer scope="" error="invalid_token" error_description="token_revoked""#,
         ],
     ),
     (
@@ -187,7 +199,8 @@ const TABLE: [(&str, [&str; 3]); 21] = [
 
 /// An edge whose refusals look like this.
 #[track_caller]
-fn edge(profile: &str) -> Edge {
+/// With the directory of the file that says what is revoked.
+fn edge(profile: &str) -> (Edge, Directory) {
     let user_pools = r#"
   main: { id: $POOL, client_ids: [$CLIENT], jwks_uri: "$KEYS" }
   cold: { id: eu-west-1_Cold, client_ids: [$CLIENT], jwks_uri: "http://127.0.0.1:1/jwks.json" }"#;
@@ -203,12 +216,20 @@ fn edge(profile: &str) -> Edge {
   - { match: { path: /id, methods: [GET] }, auth: { user_pools: [main] }, upstream: items }
   - { match: { path: /open }, auth: none, upstream: items }
   - { match: { path: /scoped }, auth: { user_pools: [main], scopes_any: [items/read, items/write] }, upstream: items }"#;
+    let directory = Directory::new();
+    let revoked = directory.write("revoked.yaml", &format!("revocations: [{{ origin_jti: {REVOKED} }}]"));
+    let revocation = format!("{{ file: {} }}", revoked.display());
     let responses = format!("{{ profile: {profile} }}");
-    let sections =
-        [("user_pools", user_pools), ("upstreams", &upstreams), ("routes", routes), ("responses", responses.as_str())];
+    let sections = [
+        ("user_pools", user_pools),
+        ("upstreams", &upstreams),
+        ("routes", routes),
+        ("responses", &responses),
+        ("revocation", &revocation),
+    ];
     let edge = Edge::launch(BINARY, KeyServer::start(document([&key(KID)])), &sections);
     edge.wait_keys();
-    edge
+    (edge, directory)
 }
 
 /// A request that leads to a situation, and what the upstream does if it gets there.
@@ -225,6 +246,7 @@ fn situation(name: &str, pool: Pool) -> (Request, Answer) {
         "issuer_unknown" => get("/id").token(&Pool::new("eu-west-1_Other").id_token(&json!({}))),
         "token_expired" => id(json!({ "exp": now() - 1 })),
         "token_not_yet_valid" => id(json!({ "nbf": now() + 60 })),
+        "token_revoked" => id(json!({ "origin_jti": REVOKED })),
         "token_use_mismatch" => get("/id").token(&pool.access_token(&json!({}))),
         "client_not_allowed" => id(json!({ "aud": "another" })),
         "scope_missing" => get("/scoped").token(&pool.access_token(&json!({}))),
@@ -287,7 +309,7 @@ fn assert_is_uuid(id: &str) {
 #[test]
 fn each_situation_has_one_answer_in_each_profile() {
     for (index, profile) in PROFILES.into_iter().enumerate() {
-        let edge = edge(profile);
+        let (edge, _directory) = edge(profile);
         let mut ids = BTreeSet::new();
         for (name, expected) in TABLE {
             let (request, answer) = situation(name, edge.pool);
@@ -314,7 +336,7 @@ fn the_table_has_every_reason() {
 /// What single-page applications do: the text of the body, byte for byte, decides whether to fetch a new token.
 #[test]
 fn a_client_of_api_gateway_sees_that_its_token_has_expired() {
-    let edge = edge("aws-rest");
+    let (edge, _directory) = edge("aws-rest");
     let mut token = edge.pool.id_token(&json!({ "exp": now() - 1 }));
     let mut asked = Vec::new();
     loop {
@@ -331,7 +353,7 @@ fn a_client_of_api_gateway_sees_that_its_token_has_expired() {
 #[test]
 fn a_token_is_never_sent_back() {
     for profile in PROFILES {
-        let edge = edge(profile);
+        let (edge, _directory) = edge(profile);
         for request in [get("/nowhere"), get("/id"), get("/id?x=secret-token"), get("/open/../id")] {
             let response = edge.ask(&request.token("secret-token"));
             let whole = [response.head.as_str(), response.text()].concat();
@@ -343,7 +365,7 @@ fn a_token_is_never_sent_back() {
 #[test]
 fn an_answer_to_head_is_the_same_without_its_body() {
     for profile in PROFILES {
-        let edge = edge(profile);
+        let (edge, _directory) = edge(profile);
         let [whole, head] = ["GET", "HEAD"].map(|method| edge.ask(&e2e::client::request(method, "/grouped")));
         let fields = |response: &Response| -> BTreeMap<String, String> {
             let fields = response.head.fields().filter(|(name, _)| Some(*name) != id_field(profile) && *name != "Date");
@@ -356,7 +378,7 @@ fn an_answer_to_head_is_the_same_without_its_body() {
 #[test]
 fn the_status_that_is_counted_is_the_one_that_was_sent() {
     for (profile, code) in [("rfc6750", "404"), ("aws-rest", "403"), ("aws-http", "404")] {
-        let edge = edge(profile);
+        let (edge, _directory) = edge(profile);
         edge.ask(&get("/nowhere"));
         let labels = [("route", "none"), ("method", "GET"), ("code", code)];
         let is_counted = || edge.proxy.metrics().sum("cognigate_http_requests_total", &labels) == 1.0;
@@ -367,7 +389,7 @@ fn the_status_that_is_counted_is_the_one_that_was_sent() {
 #[test]
 fn what_an_upstream_answers_is_not_dressed_up() {
     for profile in PROFILES {
-        let edge = edge(profile);
+        let (edge, _directory) = edge(profile);
         for status in [401, 403, 404, 504] {
             edge.upstream.answer(Answer::json(status, r#"{"message":"theirs"}"#));
             let response = edge.ask(&get("/open"));

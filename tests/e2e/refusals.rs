@@ -9,6 +9,7 @@ use e2e::{
     edge::Edge,
     key_server::{KeyServer, document},
     pool::{KID, Pool, key, now, strangers_key},
+    process::Directory,
     upstream::{Answer, REFUSING},
 };
 use serde_json::json;
@@ -32,8 +33,11 @@ const ROUTES: &str = r#"
     auth: { user_pools: [main], scopes_any: [items/read, items/write] }
     upstream: items"#;
 
+/// A session that was ended.
+const REVOKED: &str = "5eed0002-4b5a-4978-8796-a5b4c3d2e1f0";
+
 /// Every reason, with a route and a token that lead to it.
-fn cases(pool: Pool) -> [(&'static str, &'static str, Option<String>); 16] {
+fn cases(pool: Pool) -> [(&'static str, &'static str, Option<String>); 17] {
     let id = |changes| Some(pool.id_token(&changes));
     let signed_by = |key| Some(pool.token(&key, TokenUse::Id, &json!({})));
     let access = || Some(pool.access_token(&json!({})));
@@ -50,6 +54,7 @@ fn cases(pool: Pool) -> [(&'static str, &'static str, Option<String>); 16] {
         ("issuer_unknown", "id", Some(Pool::new("eu-west-1_Other").id_token(&json!({})))),
         ("token_expired", "id", id(json!({ "exp": now() - 1 }))),
         ("token_not_yet_valid", "id", id(json!({ "nbf": now() + 60 }))),
+        ("token_revoked", "id", id(json!({ "origin_jti": REVOKED }))),
         ("token_use_mismatch", "id", access()),
         ("client_not_allowed", "id", id(json!({ "aud": "another" }))),
         ("scope_missing", "scoped", access()),
@@ -93,7 +98,10 @@ fn assert_made_here(response: &Response, status: u16, message: &str, case: &str)
 
 #[test]
 fn every_reason_has_one_answer_and_is_counted_once() {
-    let sections = [("user_pools", USER_POOLS), ("routes", ROUTES)];
+    let directory = Directory::new();
+    let revoked = directory.write("revoked.yaml", &format!("revocations: [{{ origin_jti: {REVOKED} }}]"));
+    let revocation = format!("{{ file: {} }}", revoked.display());
+    let sections = [("user_pools", USER_POOLS), ("routes", ROUTES), ("revocation", revocation.as_str())];
     let edge = Edge::launch(BINARY, KeyServer::start(document([&key(KID)])), &sections);
     edge.wait_keys();
     let cases = cases(edge.pool);

@@ -89,17 +89,44 @@ fn a_failing_key_server_costs_no_key() {
 }
 
 #[test]
-fn neither_failures_nor_unknown_keys_make_the_key_server_busy() {
+fn failures_do_not_make_the_key_server_busy() {
     let edge = edge(&[USER_POOLS]);
     edge.keys.answer(Answer::json(500, "{}"));
-    let mut client = edge.client();
-    let unknown = signed_by(&edge, "key-2");
-    for _ in 0..500 {
-        assert_eq!(reason(&client.ask(&unknown)), Some("kid_unknown"));
-    }
     let fetches = edge.keys.await_fetches(3);
     for (earlier, later) in fetches.iter().zip(&fetches[1..]) {
         let wait = *later - *earlier;
         assert!(wait >= SHORTEST_WAIT, "{wait:?}");
+    }
+}
+
+#[test]
+fn keys_that_cannot_be_refreshed_go_stale_and_expire_and_each_is_seen() {
+    let user_pools = r#"{ main: { id: $POOL, client_ids: [$CLIENT], jwks_uri: "$KEYS", jwks: { refresh: 1s, max_stale: 3s, timeout: 1s } } }"#;
+    let edge = edge(&[("user_pools", user_pools)]);
+    let await_state = |state| {
+        eventually(state, || {
+            let metrics = edge.proxy.metrics();
+            let is_current = metrics.sum("cognigate_jwks_state", &[("user_pool", "main"), ("state", state)]) == 1.0;
+            is_current.then_some(())
+        });
+    };
+    await_state("fresh");
+    edge.keys.answer(Answer::Close);
+    await_state("stale");
+    await_state("expired");
+    assert_eq!(edge.ask(&signed_by(&edge, KID)).status, 503);
+    assert_eq!(edge.proxy.admin("/readyz").status, 503);
+    edge.keys.publish([&key(KID)]);
+    await_state("fresh");
+    assert_eq!(edge.ask(&signed_by(&edge, KID)).status, 200);
+    let log = edge.proxy.log();
+    for (change, fields) in [
+        ("keys fetched", ["user_pool", "kids"]),
+        ("keys not refreshed", ["error", "failures"]),
+        ("keys stale", ["age", "max_stale"]),
+        ("keys expired", ["age", "uri"]),
+    ] {
+        let lines: Vec<_> = log.lines().filter(|line| line.contains(change)).collect();
+        assert!(!lines.is_empty() && lines.iter().all(|line| fields.iter().all(|field| line.contains(field))), "{log}");
     }
 }

@@ -39,6 +39,7 @@ impl Gate {
             user_pools: vec![pool],
             forwarded_claims: ForwardedClaims::default(),
             cache_max_bytes: 1 << 20,
+            ..AuthorizerConfig::default()
         };
         let metrics = AuthMetrics::register(&prometheus::Registry::new()).unwrap();
         let authorizer = Authorizer::new(config, Arc::new(FixedClock::at(NOW)), metrics);
@@ -54,7 +55,7 @@ impl Gate {
             scopes_any: Box::default(),
             groups_any: Box::default(),
         };
-        let verdict = self.0.authorize(Some(RawToken::new(token.as_ref())), &policy);
+        let verdict = self.0.decide(Some(RawToken::new(token.as_ref())), &policy);
         verdict.map_or_else(|rejection| rejection.reason(), |_| "ok")
     }
 }

@@ -40,6 +40,7 @@ pub struct Edge {
     pub keys: KeyServer,
     /// Behind the user pool `main`.
     pub pool: Pool,
+    config: String,
 }
 
 impl Edge {
@@ -76,7 +77,13 @@ impl Edge {
             .replace("$CLIENT", CLIENT_ID)
             .replace("$KEYS", &keys.uri())
             .replace("$UPSTREAM", &upstream.address().to_string());
-        Self { proxy: Proxy::start_logging(binary, log, &config), upstream, keys, pool }
+        Self { proxy: Proxy::start_logging(binary, log, &config), upstream, keys, pool, config }
+    }
+
+    /// Another proxy with the same configuration in front of the same upstream. Waits only until its listeners are bound.
+    #[track_caller]
+    pub fn twin(&self, binary: &str) -> Proxy {
+        Proxy::start(binary, &self.config)
     }
 
     /// Waits until the proxy has the keys of `main`. It may still not be ready: other pools may have none.

@@ -35,6 +35,21 @@ impl KeyServer {
         self.server.answer(answer);
     }
 
+    /// Closes every connection and refuses new ones, until [`accept_connections`](Self::accept_connections).
+    pub fn refuse_connections(&self) {
+        self.server.refuse_connections();
+    }
+
+    /// Accepts connections again.
+    pub fn accept_connections(&self) {
+        self.server.accept_connections();
+    }
+
+    /// When each request arrived, since the start.
+    pub fn fetches(&self) -> Vec<Instant> {
+        self.await_fetches(0)
+    }
+
     /// When each request arrived, as soon as there were `count` since the start.
     ///
     /// # Panics

@@ -22,5 +22,6 @@ pub mod message;
 pub mod metrics;
 pub mod pool;
 pub mod process;
+pub mod redis;
 pub mod upstream;
 pub mod wait;

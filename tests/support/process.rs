@@ -38,13 +38,18 @@ impl Directory {
         Self(path)
     }
 
+    /// The path of a file in it.
+    pub fn path(&self, name: &str) -> PathBuf {
+        self.0.join(name)
+    }
+
     /// Writes a file and returns its path.
     ///
     /// # Panics
     ///
     /// If it cannot be written.
     pub fn write(&self, name: &str, text: &str) -> PathBuf {
-        let path = self.0.join(name);
+        let path = self.path(name);
         fs::write(&path, text).unwrap();
         path
     }

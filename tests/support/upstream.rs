@@ -2,13 +2,14 @@
 
 use std::{
     io::{self, BufReader, Write},
-    net::{SocketAddr, TcpListener, TcpStream},
-    sync::Arc,
-    thread,
+    net::{Shutdown, SocketAddr, TcpListener, TcpStream},
+    sync::{Arc, Mutex, Weak},
+    thread::{self, JoinHandle},
     time::Instant,
 };
 
 use serde_json::json;
+use tokio::net::TcpSocket;
 
 use crate::{
     message::Head,
@@ -23,12 +24,16 @@ pub const REFUSING: &str = "127.0.0.1:1";
 pub struct Upstream {
     address: SocketAddr,
     state: Arc<Watched<State>>,
+    acceptor: Mutex<Option<JoinHandle<()>>>,
+    /// Bound and never listening, so that nobody else gets the port while connections are refused.
+    _port: TcpSocket,
 }
 
 #[derive(Debug)]
 struct State {
     answer: Answer,
     requests: Vec<Recorded>,
+    connections: Vec<Weak<TcpStream>>,
     is_stopped: bool,
 }
 
@@ -106,12 +111,44 @@ impl Upstream {
     ///
     /// If there is no port.
     pub fn start() -> Self {
-        let listener = TcpListener::bind("127.0.0.1:0").unwrap();
-        let address = listener.local_addr().unwrap();
-        let state = Arc::new(Watched::new(State { answer: Answer::Echo, requests: Vec::new(), is_stopped: false }));
-        let shared = Arc::clone(&state);
-        thread::spawn(move || accept(&listener, &shared));
-        Self { address, state }
+        let port = TcpSocket::new_v4().unwrap();
+        port.set_reuseaddr(true).unwrap();
+        port.bind(SocketAddr::from(([127, 0, 0, 1], 0))).unwrap();
+        let address = port.local_addr().unwrap();
+        let state = State { answer: Answer::Echo, requests: Vec::new(), connections: Vec::new(), is_stopped: false };
+        let state = Arc::new(Watched::new(state));
+        let acceptor = Mutex::new(Some(listen(address, &state)));
+        Self { address, state, acceptor, _port: port }
+    }
+
+    /// Closes every connection and refuses new ones, until [`accept_connections`](Self::accept_connections).
+    ///
+    /// # Panics
+    ///
+    /// If the thread that accepts panicked.
+    pub fn refuse_connections(&self) {
+        if let Some(acceptor) = self.acceptor.lock().unwrap().take() {
+            self.stop();
+            acceptor.join().unwrap();
+        }
+        let connections = self.state.with(|state| std::mem::take(&mut state.connections));
+        for connection in connections.iter().filter_map(Weak::upgrade) {
+            // Fails only if the other side was faster.
+            drop(connection.shutdown(Shutdown::Both));
+        }
+    }
+
+    /// Accepts connections again.
+    ///
+    /// # Panics
+    ///
+    /// If the port is gone.
+    pub fn accept_connections(&self) {
+        let mut acceptor = self.acceptor.lock().unwrap();
+        if acceptor.is_none() {
+            self.state.with(|state| state.is_stopped = false);
+            *acceptor = Some(listen(self.address, &self.state));
+        }
     }
 
     /// Where it listens.
@@ -151,14 +188,24 @@ impl Upstream {
         let enough = |state: &mut State| (state.requests.len() >= count).then(|| state.requests.clone());
         self.state.find(PATIENCE, enough).expect("so many requests")
     }
-}
 
-impl Drop for Upstream {
-    fn drop(&mut self) {
+    fn stop(&self) {
         self.state.with(|state| state.is_stopped = true);
         // Wakes the thread that accepts, so that it can look.
         drop(TcpStream::connect(self.address));
     }
+}
+
+impl Drop for Upstream {
+    fn drop(&mut self) {
+        self.stop();
+    }
+}
+
+fn listen(address: SocketAddr, state: &Arc<Watched<State>>) -> JoinHandle<()> {
+    let listener = TcpListener::bind(address).unwrap();
+    let state = Arc::clone(state);
+    thread::spawn(move || accept(&listener, &state))
 }
 
 fn accept(listener: &TcpListener, state: &Arc<Watched<State>>) {
@@ -166,13 +213,17 @@ fn accept(listener: &TcpListener, state: &Arc<Watched<State>>) {
         if state.with(|state| state.is_stopped) {
             return;
         }
-        let state = Arc::clone(state);
+        let (state, stream) = (Arc::clone(state), Arc::new(stream));
+        state.with(|state| {
+            state.connections.retain(|connection| connection.strong_count() > 0);
+            state.connections.push(Arc::downgrade(&stream));
+        });
         // How a connection ends is the other side's business, which the test asks.
-        thread::spawn(move || serve(stream, &state).ok());
+        thread::spawn(move || serve(&stream, &state).ok());
     }
 }
 
-fn serve(stream: TcpStream, state: &Watched<State>) -> io::Result<()> {
+fn serve(stream: &TcpStream, state: &Watched<State>) -> io::Result<()> {
     stream.set_nodelay(true)?;
     let mut stream = BufReader::new(stream);
     while let Some(head) = Head::read(&mut stream)? {

@@ -36,7 +36,8 @@ impl Desk {
     fn new() -> Self {
         let keys = [world::main_keys(), world::other_keys()].map(|keys| KeyServer::start(Answer::json(200, &keys)));
         let directory = Directory::new();
-        let config = |sources| world::config(sources, &keys[0].uri(), &keys[1].uri(), "127.0.0.1:1");
+        let revoked = directory.write("revoked.yaml", &world::revocation_file()).display().to_string();
+        let config = |sources| world::config(sources, &keys[0].uri(), &keys[1].uri(), "127.0.0.1:1", &revoked);
         let write = |sources: Sources| (sources, directory.write(&format!("{sources:?}.yaml"), &config(sources)));
         let configs = [Sources::CookieAndHeader, Sources::Header].map(write);
         let jwks = directory.write("main.jwks", &world::main_keys());

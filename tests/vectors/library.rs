@@ -9,6 +9,7 @@ use cognigate_auth::{
     identity::ForwardedClaims,
     metrics::AuthMetrics,
     policy::Policy,
+    revocation::{RevocationList, Source},
 };
 use http::{HeaderMap, HeaderValue};
 
@@ -29,12 +30,17 @@ struct Door {
 
 impl Door {
     fn new(sources: Sources, cache_max_bytes: usize) -> Self {
-        let config = config::parse("vectors", &world::config(sources, NOWHERE, NOWHERE, "127.0.0.1:1")).unwrap();
+        let config =
+            config::parse("vectors", &world::config(sources, NOWHERE, NOWHERE, "127.0.0.1:1", "unread.yaml")).unwrap();
         let forwarded: Vec<_> = config.identity.headers.iter().map(|header| header.claim.clone()).collect();
+        let revocations = Arc::<RevocationList>::default();
+        revocations.replace(Source::File, world::revocations().into()).unwrap();
         let authorizer = AuthorizerConfig {
             user_pools: config.user_pools.clone(),
             forwarded_claims: ForwardedClaims::new(forwarded),
             cache_max_bytes,
+            revocations,
+            ..AuthorizerConfig::default()
         };
         let metrics = AuthMetrics::register(&prometheus::Registry::new()).unwrap();
         let authorizer = Authorizer::new(authorizer, Arc::new(FixedClock::at(*NOW)), metrics);
@@ -48,7 +54,7 @@ impl Door {
     fn reason(&self, vector: &Vector) -> &'static str {
         let policy = self.policy(vector.route);
         match self.config.token.sources.read(&headers(&vector.request)) {
-            Ok(token) => self.authorizer.authorize(token, policy).map_or_else(|rejection| rejection.reason(), |_| "ok"),
+            Ok(token) => self.authorizer.decide(token, policy).map_or_else(|rejection| rejection.reason(), |_| "ok"),
             Err(_) => "token_ambiguous",
         }
     }

@@ -6,7 +6,7 @@ use e2e::{
     client::{self, Client, Response},
     key_server::KeyServer,
     metrics::Metrics,
-    process::Proxy,
+    process::{Directory, Proxy},
     upstream::{Answer, Upstream},
     wait::eventually,
 };
@@ -28,6 +28,7 @@ struct Edge {
     proxy: Proxy,
     upstream: Upstream,
     _keys: [KeyServer; 2],
+    _directory: Directory,
 }
 
 impl Edge {
@@ -35,8 +36,10 @@ impl Edge {
         let keys = [world::main_keys(), world::other_keys()].map(|keys| KeyServer::start(Answer::json(200, &keys)));
         let upstream = Upstream::start();
         let address = upstream.address().to_string();
-        let proxy = Proxy::start(BINARY, &world::config(sources, &keys[0].uri(), &keys[1].uri(), &address));
-        let edge = Self { proxy, upstream, _keys: keys };
+        let directory = Directory::new();
+        let revoked = directory.write("revoked.yaml", &world::revocation_file()).display().to_string();
+        let proxy = Proxy::start(BINARY, &world::config(sources, &keys[0].uri(), &keys[1].uri(), &address, &revoked));
+        let edge = Self { proxy, upstream, _keys: keys, _directory: directory };
         eventually("the keys", || edge.has_keys().then_some(()));
         edge
     }

@@ -13,6 +13,7 @@ mod key;
 mod lifetime;
 mod order;
 mod request;
+mod revocation;
 mod shape;
 mod signature;
 
@@ -30,6 +31,7 @@ pub(crate) fn all() -> Vec<Vector> {
         lifetime::vectors(),
         caller::vectors(),
         signature::vectors(),
+        revocation::vectors(),
         grant::vectors(),
         order::vectors(),
     ]

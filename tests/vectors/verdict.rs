@@ -35,6 +35,7 @@ pub(crate) const KID: Verdict = verdict("kid_unknown", 401);
 pub(crate) const MALFORMED: Verdict = verdict("token_malformed", 401);
 pub(crate) const MISSING: Verdict = verdict("token_missing", 401);
 pub(crate) const NOT_YET: Verdict = verdict("token_not_yet_valid", 401);
+pub(crate) const REVOKED: Verdict = verdict("token_revoked", 401);
 pub(crate) const SIGNATURE: Verdict = verdict("signature_invalid", 401);
 pub(crate) const TOO_LARGE: Verdict = verdict("token_too_large", 401);
 pub(crate) const USE: Verdict = verdict("token_use_mismatch", 401);

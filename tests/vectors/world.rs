@@ -1,9 +1,10 @@
 //! The configuration that every vector is judged under, and the keys of its pools.
 
+use cognigate_auth::revocation::{Revocation, Subject, SubjectKind};
 use serde_json::{Value, json};
 
 use crate::{
-    mint::{ACCESS_KEY, ACCESS_KID, ID_KEY, ID_KID, Key, OTHER_KEY, encode},
+    mint::{ACCESS_KEY, ACCESS_KID, ID_KEY, ID_KID, Key, NOW, OTHER_KEY, encode},
     table::Sources,
 };
 
@@ -51,12 +52,26 @@ pub(crate) const ODD_KIDS: [&str; 8] = [
 /// The pools whose keys are in [`main_keys`].
 pub(crate) const POOLS_OF_MAIN_KEYS: [&str; 5] = ["china", "emulator", "gov", "main", "skewed"];
 
-/// `$MAIN`, `$OTHER`: where keys are; `$UPSTREAM`: where requests go; `$SOURCES`: where tokens are read.
+/// A token that is revoked.
+pub(crate) const REVOKED_TOKEN: &str = "5eed0001-4b5a-4978-8796-a5b4c3d2e1f0";
+
+/// A session that was ended.
+pub(crate) const ENDED_SESSION: &str = "5eed0002-4b5a-4978-8796-a5b4c3d2e1f0";
+
+/// A user who was signed out everywhere [now](NOW).
+pub(crate) const SIGNED_OUT: &str = "5eed0003-4b5a-4978-8796-a5b4c3d2e1f0";
+
+/// A client, whose id is no UUID, whose tokens of before now are revoked.
+pub(crate) const SIGNED_OUT_CLIENT: &str = "7machine89client01id23cdef";
+
+/// `$MAIN`, `$OTHER`: where keys are; `$UPSTREAM`: where requests go; `$SOURCES`: where tokens are read; `$REVOKED`: what is
+/// revoked.
 const CONFIG: &str = r#"
 listeners: [{ address: 127.0.0.1:0 }]
 admin: { address: 127.0.0.1:0 }
 token: { sources: $SOURCES }
 identity: { headers: { x-email: email } }
+revocation: { file: "$REVOKED" }
 upstreams: { items: { endpoints: ["$UPSTREAM"] } }
 user_pools:
   main:
@@ -105,13 +120,37 @@ routes:
 "#;
 
 /// The configuration of a proxy that reads tokens from there.
-pub(crate) fn config(sources: Sources, main: &str, other: &str, upstream: &str) -> String {
+pub(crate) fn config(sources: Sources, main: &str, other: &str, upstream: &str, revoked: &str) -> String {
     let sources = match sources {
         Sources::CookieAndHeader => "[{ cookie: session }, { header: authorization }]",
         Sources::Header => "[{ header: authorization }]",
     };
-    let values = [("$MAIN", main), ("$OTHER", other), ("$UPSTREAM", upstream), ("$SOURCES", sources)];
+    let values =
+        [("$MAIN", main), ("$OTHER", other), ("$UPSTREAM", upstream), ("$SOURCES", sources), ("$REVOKED", revoked)];
     values.iter().fold(CONFIG.to_owned(), |config, (name, value)| config.replace(name, value))
+}
+
+/// Everyone and everything that is revoked.
+pub(crate) fn revocations() -> [Revocation; 4] {
+    [
+        (SubjectKind::Jti, REVOKED_TOKEN, None),
+        (SubjectKind::OriginJti, ENDED_SESSION, None),
+        (SubjectKind::Sub, SIGNED_OUT, Some(*NOW)),
+        (SubjectKind::Sub, SIGNED_OUT_CLIENT, Some(*NOW)),
+    ]
+    .map(|(kind, text, issued_before)| {
+        let subject = Subject::new(kind, text).unwrap();
+        Revocation { subject, issued_before, expires_at: u64::MAX }
+    })
+}
+
+/// The file that says so.
+pub(crate) fn revocation_file() -> String {
+    let entry = |Revocation { subject, issued_before, expires_at: _ }| {
+        let issued_before = issued_before.map_or(String::new(), |time| format!(", issued_before: {time}"));
+        format!("  - {{ {}: {subject}{issued_before} }}\n", subject.kind())
+    };
+    revocations().map(entry).into_iter().fold("revocations:\n".to_owned(), |file, entry| file + &entry)
 }
 
 /// The keys of every pool but `other` and `cold`.

@@ -2,6 +2,8 @@
 
 mod fixture;
 mod remembered;
+mod revoked;
+mod succession;
 
 use std::collections::HashSet;
 
@@ -13,6 +15,8 @@ use super::*;
 use crate::{
     local_pool::{self, claims},
     policy::{TokenUse, TokenUseRule},
+    pool::IssuerEndpoint,
+    revocation::SubjectKind,
 };
 
 /// A rejection, a token that meets every rule before its, and a policy.
@@ -43,6 +47,7 @@ fn refused() -> Vec<Case> {
         (Rejection::TokenMalformed, "a.b".to_owned(), policy()),
         (Rejection::TokenMalformed, id(json!({ "aud": ["client"] })), policy()),
         (Rejection::TokenNotYetValid, id(json!({ "nbf": NOW + 1 })), policy()),
+        (Rejection::TokenRevoked, id(json!({ "origin_jti": "revoked" })), groups("readers")),
         (Rejection::TokenTooLarge, id(json!({ "pad": "x".repeat(16 * 1024) })), policy()),
         (Rejection::TokenUseMismatch, id(unchanged()), only(TokenUseRule::Access)),
         (Rejection::TokenUseMismatch, token(TokenUse::Access, &unchanged()), only(TokenUseRule::Id)),
@@ -54,13 +59,14 @@ fn refused() -> Vec<Case> {
 fn each_rule_has_its_reason_with_and_without_a_cache() {
     let mut seen = HashSet::new();
     for gate in [Gate::new(0), Gate::new(CACHE)] {
+        gate.revoke(SubjectKind::OriginJti, "revoked", None);
         for (rejection, token, policy) in refused() {
             for time in ["first", "second"] {
                 assert_eq!(gate.reason(&token, &policy), rejection.reason(), "{time} time");
             }
             seen.insert(rejection);
         }
-        assert_eq!(gate.authorizer.authorize(None, &policy()).err(), Some(Rejection::TokenMissing));
+        assert_eq!(gate.authorizer.decide(None, &policy()).err(), Some(Rejection::TokenMissing));
         seen.insert(Rejection::TokenMissing);
 
         gate.clock.set(NOW + MAX_STALE + 1);
@@ -73,6 +79,7 @@ fn each_rule_has_its_reason_with_and_without_a_cache() {
 #[test]
 fn a_token_that_breaks_many_rules_gets_the_first_reason() {
     let gate = Gate::new(CACHE);
+    gate.revoke(SubjectKind::Jti, "revoked", None);
     let strict = Policy {
         user_pools: ["main".into()].into(),
         token_use: TokenUseRule::Id,
@@ -90,11 +97,12 @@ fn a_token_that_breaks_many_rules_gets_the_first_reason() {
         (json!({ "exp": NOW + 9, "iat": null }), "token_use_mismatch"),
         (json!({ "token_use": "id", "aud": "stranger" }), "client_not_allowed"),
         (json!({ "aud": "client" }), "signature_invalid"),
-        (unchanged(), "scope_missing"),
+        (json!({ "jti": "revoked" }), "token_revoked"),
+        (json!({ "jti": "another" }), "scope_missing"),
     ] {
         local_pool::with(&mut claims, &mend);
         let kid = if reason == "issuer_unknown" || reason == "kid_unknown" { "b" } else { "a" };
-        let key = if reason == "scope_missing" { &KEYS[0] } else { &KEYS[1] };
+        let key = if ["token_revoked", "scope_missing"].contains(&reason) { &KEYS[0] } else { &KEYS[1] };
         assert_eq!(gate.reason(&key.renamed(kid).mint(&claims).unwrap(), &strict), reason);
     }
 }
@@ -207,7 +215,7 @@ fn each_issuer_of_a_pool_has_keys_of_its_own() {
     let replica = format!("{MAIN}-replica");
     assert_eq!(missing(), ["any", "main"]);
 
-    let source = gate.authorizer.sources.iter().find(|source| !source.is_required()).unwrap();
+    let source = optional_source(&gate);
     let keys = local_pool::jwks([&KEYS[0]]);
     source.store.publish(KeySet::parse(keys.as_bytes(), NOW, None).unwrap());
     assert_eq!(missing(), ["any"], "one issuer with keys is enough");
@@ -220,6 +228,12 @@ fn each_issuer_of_a_pool_has_keys_of_its_own() {
     assert_eq!((reason(&replica), reason(MAIN)), ("ok", "ok"));
 }
 
+/// The one address of keys that a pool may or may not publish.
+fn optional_source(gate: &Gate) -> Arc<crate::keys::source::KeySource> {
+    let mut sources = gate.authorizer.issuers.sources().iter().map(|held| Arc::clone(&held.source));
+    sources.find(|source| !source.is_required).unwrap()
+}
+
 #[test]
 fn an_issuer_that_its_service_denies_has_issued_nothing() {
     let replica: crate::pool::Issuer = format!("{MAIN}-replica").parse().unwrap();
@@ -227,7 +241,7 @@ fn an_issuer_that_its_service_denies_has_issued_nothing() {
     let gate = Gate::without_keys(CACHE, [UserPool { alternatives: [endpoint].into(), ..pool("main", MAIN) }]);
     let reason = || gate.reason(&token(TokenUse::Id, &json!({ "iss": format!("{MAIN}-replica") })), &policy());
     assert_eq!(reason(), "keys_unavailable", "nobody knows yet");
-    gate.authorizer.sources.iter().find(|source| !source.is_required()).unwrap().store.deny();
+    optional_source(&gate).store.deny();
     assert_eq!(reason(), "issuer_unknown");
 }
 
@@ -237,7 +251,7 @@ fn issuers_whose_keys_have_one_address_share_them() {
     let issuer = format!("{MAIN}-updated").parse().unwrap();
     main.alternatives = [IssuerEndpoint { issuer, jwks_uri: main.jwks_uri.clone() }].into();
     let gate = Gate::without_keys(CACHE, [main, pool("any", ANY)]);
-    assert_eq!(gate.authorizer.sources.len(), 2, "one for each pool");
+    assert_eq!(gate.authorizer.issuers.sources().len(), 2, "one for each pool");
     gate.publish([&KEYS[0]]);
     let updated = token(TokenUse::Id, &json!({ "iss": format!("{MAIN}-updated") }));
     assert_eq!(gate.reason(&updated, &policy()), "ok");

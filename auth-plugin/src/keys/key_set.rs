@@ -30,7 +30,7 @@ pub struct KeySet {
     fetched_at: UnixSeconds,
 }
 
-#[derive(Debug)]
+#[derive(Clone, Debug)]
 struct NamedKey {
     kid: Box<str>,
     key: Arc<VerifyingKey>,
@@ -88,9 +88,15 @@ impl KeySet {
         self.keys.iter().any(|named| Arc::ptr_eq(&named.key, key))
     }
 
-    /// Whether every key of `other` is in this set.
-    pub(crate) fn has_keys_of(&self, other: &Self) -> bool {
-        other.keys.iter().all(|named| self.contains(&named.key))
+    /// The names of the keys that are not in `other`, or are other keys there.
+    pub(crate) fn kids_beyond(&self, other: &Self) -> Vec<&str> {
+        let beyond = self.keys.iter().filter(|named| !other.contains(&named.key));
+        beyond.map(|named| &*named.kid).collect()
+    }
+
+    /// The same keys, as if they had been fetched then.
+    pub(crate) fn redated(&self, fetched_at: UnixSeconds) -> Self {
+        Self { keys: self.keys.clone(), left_out: self.left_out, fetched_at }
     }
 
     /// The names of the keys.

@@ -1,41 +1,48 @@
-//! Keeps the keys of one issuer fresh, off the request path.
+//! Keeps the keys of one source fresh, off the request path.
 //!
-//! - The first fetch happens at once. After a success the next follows in `refresh`, after a failure sooner: 1 s, 2 s, 4 s
-//!   and so on up to 1 minute or `refresh`, whichever is shorter, and never under 1 s.
-//! - Every wait is spread by a fifth either way, so that a fleet of proxies does not ask in step.
+//! - The first fetch happens at once, the next ones as `schedule` says, or as soon as a request asks for one; from then
+//!   on the schedule starts anew.
 //! - A document that cannot be fetched or used leaves the keys as they were.
+//! - In between, the keys are looked at again when they expire and every half minute: those that have become too old, and those
+//!   whose date turns out to lie in the future because the clock was set back, are fetched at once.
+//! - Each change is logged once and counted: keys fetched, not fetched, rotated, stale, expired.
+//! - It ends by itself when no configuration uses the source any more.
 
-use std::{error::Error as _, fmt, sync::Arc, time::Duration};
-
-use crate::{
-    clock::Clock,
-    keys::{
-        fetch::{FetchError, Fetcher},
-        issuer::KeySource,
-        key_set::{KeySet, UnusableDocument},
-    },
-    metrics::KeyMetrics,
-    pool::{JwksUri, UserPool},
+use std::{
+    ops::ControlFlow::{self, Break, Continue},
+    sync::Arc,
+    time::Duration,
 };
 
-/// The first wait after a failure.
-const FIRST_RETRY: Duration = Duration::from_secs(1);
+use tokio::time::{Instant, sleep_until};
 
-/// The longest wait after a failure.
-const LAST_RETRY: Duration = Duration::from_secs(60);
+use crate::{
+    clock::{Clock, UnixSeconds},
+    keys::{
+        archive::{ArchivedKeys, Chain},
+        demand::Service,
+        fetch::{FetchError, Fetcher},
+        key_set::{KeySet, UnusableDocument},
+        schedule,
+        source::{KeySource, SourceEnd},
+        store::KeyState,
+    },
+    pool::JwksUri,
+};
 
-/// How far a wait may be off, either way.
-const SPREAD: f64 = 0.2;
+/// The longest time between two looks at the clock: it may be set at any time.
+const LOOK: Duration = Duration::from_secs(30);
 
-/// Fetches the keys of one pool again and again.
+/// Fetches the keys of one source again and again.
 #[derive(Debug)]
 pub struct Refresher {
-    source: KeySource,
+    source: Arc<KeySource>,
+    end: SourceEnd,
     fetcher: Fetcher,
     clock: Arc<dyn Clock>,
-    metrics: KeyMetrics,
     random: fastrand::Rng,
     failures: u32,
+    state: KeyState,
 }
 
 /// Why the keys are what they were before.
@@ -50,23 +57,23 @@ pub enum RefreshError {
 }
 
 impl Refresher {
-    pub(crate) fn new(source: KeySource, fetcher: Fetcher, clock: Arc<dyn Clock>, metrics: KeyMetrics) -> Self {
-        Self { source, fetcher, clock, metrics, random: fastrand::Rng::new(), failures: 0 }
+    pub(crate) fn new(source: Arc<KeySource>, end: SourceEnd, fetcher: Fetcher, clock: Arc<dyn Clock>) -> Self {
+        let state = source.store.state(clock.now());
+        Self { source, end, fetcher, clock, random: fastrand::Rng::new(), failures: 0, state }
     }
 
-    /// Fetches until the task is dropped.
+    /// Fetches until no authorizer uses the keys any more.
     pub async fn run(mut self) {
-        loop {
-            let outcome = self.refresh().await;
-            let wait = self.settle(outcome);
-            tokio::time::sleep(wait).await;
-        }
+        self.source.report_state(self.state);
+        let source = Arc::clone(&self.source);
+        let service = source.demand.serve();
+        while self.turn(&service).await.is_continue() {}
     }
 
-    /// The pool whose keys these are.
+    /// The name of the pool whose keys these are.
     #[must_use]
-    pub fn pool(&self) -> &UserPool {
-        &self.source.pool
+    pub fn user_pool(&self) -> &str {
+        &self.source.user_pool
     }
 
     /// Where they are fetched from.
@@ -78,7 +85,7 @@ impl Refresher {
     /// Whether the pool publishes keys there in any case, and not only if it is set up that way.
     #[must_use]
     pub fn is_required(&self) -> bool {
-        self.source.is_required()
+        self.source.is_required
     }
 
     /// Fetches once.
@@ -87,126 +94,159 @@ impl Refresher {
     ///
     /// [`RefreshError`]; the keys are then what they were before.
     pub async fn refresh(&self) -> Result<(), RefreshError> {
-        let document = self.fetcher.fetch(&self.source.jwks_uri, self.source.pool.jwks.timeout).await?;
-        let current = self.source.store.current();
-        let fresh = KeySet::parse(&document, self.clock.now(), current.set())?;
-        self.report_change(current.set(), &fresh);
-        self.source.store.publish(fresh);
-        Ok(())
+        refresh(&self.source, &self.fetcher, &*self.clock).await.map(|_| ())
+    }
+
+    /// One fetch, and the wait for the next one.
+    async fn turn(&mut self, service: &Service<'_>) -> ControlFlow<()> {
+        service.begin();
+        let outcome = tokio::select! {
+            outcome = refresh(&self.source, &self.fetcher, &*self.clock) => outcome,
+            _ = &mut self.end => return Break(()),
+        };
+        let wait = self.settle(outcome.map(|fetched| self.keep(fetched)));
+        service.end();
+        self.rest(Instant::now() + wait, service).await
+    }
+
+    /// Hands what was fetched to the archive. Only here: a process that fetches once to look must not write.
+    fn keep(&self, fetched: ArchivedKeys) {
+        if let Some(archive) = &self.source.archive {
+            archive.keep(fetched);
+        }
+    }
+
+    /// Waits for the next fetch.
+    async fn rest(&mut self, next: Instant, service: &Service<'_>) -> ControlFlow<()> {
+        while Instant::now() < next {
+            let look = Instant::now() + self.time_to_look();
+            tokio::select! {
+                () = sleep_until(next.min(look)) => {}
+                () = service.asked() => return Continue(()),
+                _ = &mut self.end => return Break(()),
+            }
+            if self.has_aged() {
+                self.failures = 0;
+                return Continue(());
+            }
+        }
+        Continue(())
+    }
+
+    /// How long the keys stay what they are, as far as the clock can be trusted.
+    fn time_to_look(&self) -> Duration {
+        let remaining = self.source.store.remaining(self.clock.now());
+        remaining.map_or(LOOK, |seconds| Duration::from_secs(seconds).min(LOOK))
+    }
+
+    /// Whether time has made the keys something else: too old, or of the future.
+    fn has_aged(&mut self) -> bool {
+        let now = self.clock.now();
+        let is_redated = self.redate(now);
+        let before = self.state;
+        let has_expired = self.source.store.state(now) == KeyState::Expired;
+        if has_expired {
+            self.enter(KeyState::Expired, now);
+        }
+        is_redated || (has_expired && before != KeyState::Expired)
+    }
+
+    /// Keys that were fetched while the clock was far ahead would be fresh for as long: they count from now on.
+    fn redate(&mut self, now: UnixSeconds) -> bool {
+        let is_redated = self.source.store.redate(now);
+        if is_redated {
+            let (user_pool, uri) = (&*self.source.user_pool, self.source.jwks_uri.as_str());
+            tracing::warn!(user_pool, uri, "the clock was set back: keys count from now on");
+            self.enter(KeyState::Stale, now);
+        }
+        is_redated
     }
 
     /// Counts and logs the outcome, and says how long to wait.
     fn settle(&mut self, outcome: Result<(), RefreshError>) -> Duration {
-        let KeySource { pool, jwks_uri, .. } = &self.source;
-        let (user_pool, uri) = (&*pool.name, jwks_uri.as_str());
-        match outcome {
+        let now = self.clock.now();
+        let source = Arc::clone(&self.source);
+        let KeySource { user_pool, jwks_uri, policy, metrics, .. } = &*source;
+        let (user_pool, uri) = (&**user_pool, jwks_uri.as_str());
+        let wait = match outcome {
             Ok(()) => {
-                if std::mem::take(&mut self.failures) > 0 {
-                    tracing::info!(user_pool, uri, "keys can be fetched again");
-                }
-                self.metrics.refreshed.inc();
+                self.failures = 0;
+                metrics.refreshed.inc();
+                self.enter(KeyState::Fresh, now);
+                schedule::wait(policy.refresh, 0, true, self.random.f64())
             }
-            Err(error) if self.is_optional() => {
+            Err(error) if source.is_optional() => {
                 // Not every pool is set up for every form of its issuer: that is no failure.
                 if matches!(&error, RefreshError::Fetch(FetchError::Status(status)) if status.is_client_error()) {
-                    self.source.store.deny();
+                    source.store.deny();
                 }
-                self.metrics.not_offered.inc();
+                metrics.not_offered.inc();
                 tracing::debug!(user_pool, uri, error = %Chain(&error), "no keys for this form of the pool's issuer");
-                return spread(pool.jwks.refresh.min(LAST_RETRY), self.random.f64());
+                schedule::spread(policy.refresh.min(schedule::LAST_RETRY), self.random.f64())
             }
             Err(error) => {
+                self.redate(now);
+                let state = source.store.state(now);
                 self.failures = self.failures.saturating_add(1);
-                self.metrics.failed.inc();
-                let error = Chain(&error);
-                tracing::warn!(user_pool, uri, failures = self.failures, %error, "keys not refreshed");
+                metrics.failed.inc();
+                let (failures, age, error) = (self.failures, source.store.age(now), Chain(&error));
+                tracing::warn!(user_pool, uri, failures, age, %error, "keys not refreshed");
+                self.enter(state, now);
+                schedule::wait(policy.refresh, failures, state == KeyState::Stale, self.random.f64())
+            }
+        };
+        source.report_next(now.saturating_add(wait.as_secs()));
+        wait
+    }
+
+    /// Notes what the keys are now, and logs it if they were something else.
+    fn enter(&mut self, state: KeyState, now: UnixSeconds) {
+        if std::mem::replace(&mut self.state, state) == state {
+            return;
+        }
+        self.source.report_state(state);
+        let KeySource { user_pool, jwks_uri, policy, store, .. } = &*self.source;
+        let (user_pool, uri, age, max_stale) =
+            (&**user_pool, jwks_uri.as_str(), store.age(now), policy.max_stale.as_secs());
+        match state {
+            KeyState::Expired => {
+                tracing::error!(user_pool, uri, age, max_stale, "keys expired: nothing can be decided")
+            }
+            KeyState::Fresh => {
+                let current = store.current();
+                let kids: Vec<_> = current.set().map(|set| set.kids().collect()).unwrap_or_default();
+                tracing::info!(user_pool, uri, ?kids, "keys fetched");
+            }
+            KeyState::Missing => tracing::warn!(user_pool, uri, "keys missing: nothing can be decided"),
+            KeyState::Stale => {
+                tracing::warn!(user_pool, uri, age, max_stale, "keys stale: they decide until max_stale")
             }
         }
-        spread(delay(pool.jwks.refresh, self.failures), self.random.f64())
-    }
-
-    /// Whether these keys may well not exist: another form of the pool's issuer, and there were none before.
-    fn is_optional(&self) -> bool {
-        !self.source.is_required() && self.source.store.current().set().is_none()
-    }
-
-    fn report_change(&self, before: Option<&KeySet>, fresh: &KeySet) {
-        // A replica that answers must not hide that the pool itself does not.
-        if self.source.is_required() {
-            self.metrics.last_success.set(i64::try_from(fresh.fetched_at()).unwrap_or(i64::MAX));
-            self.metrics.keys.set(i64::try_from(fresh.kids().len()).unwrap_or(i64::MAX));
-        }
-        let is_unchanged = before.is_some_and(|before| fresh.has_keys_of(before) && before.has_keys_of(fresh));
-        if !is_unchanged {
-            let kids: Vec<_> = fresh.kids().collect();
-            tracing::info!(user_pool = &*self.source.pool.name, ?kids, "new keys");
-        }
     }
 }
 
-/// The wait before spread, after so many failures in a row.
-fn delay(refresh: Duration, failures: u32) -> Duration {
-    let refresh = refresh.max(FIRST_RETRY);
-    match failures.checked_sub(1) {
-        None => refresh,
-        Some(doublings) => FIRST_RETRY.saturating_mul(1 << doublings.min(16)).min(LAST_RETRY).min(refresh),
-    }
+async fn refresh(source: &KeySource, fetcher: &Fetcher, clock: &dyn Clock) -> Result<ArchivedKeys, RefreshError> {
+    let document = fetcher.fetch(&source.jwks_uri, source.policy.timeout).await?;
+    let current = source.store.current();
+    let fresh = KeySet::parse(&document, clock.now(), current.set())?;
+    report_rotation(source, current.set(), &fresh);
+    source.report(&fresh);
+    let fetched_at = fresh.fetched_at();
+    source.store.publish(fresh);
+    // Lossless: a document that is not UTF-8 yields no keys.
+    let document = String::from_utf8_lossy(&document).into_owned();
+    Ok(ArchivedKeys { jwks_uri: source.jwks_uri.as_str().to_owned(), fetched_at, document })
 }
 
-/// A wait that is off by [`SPREAD`] at most; `random` is from 0 to 1. One too long to be spread is left as it is.
-fn spread(wait: Duration, random: f64) -> Duration {
-    let factor = 1.0 - SPREAD + 2.0 * SPREAD * random;
-    Duration::try_from_secs_f64(wait.as_secs_f64() * factor).unwrap_or(wait)
-}
-
-/// An error with its causes in one line.
-struct Chain<'e>(&'e RefreshError);
-
-impl fmt::Display for Chain<'_> {
-    fn fmt(&self, out: &mut fmt::Formatter<'_>) -> fmt::Result {
-        write!(out, "{}", self.0)?;
-        let mut cause = self.0.source();
-        while let Some(error) = cause {
-            write!(out, ": {error}")?;
-            cause = error.source();
-        }
-        Ok(())
+fn report_rotation(source: &KeySource, before: Option<&KeySet>, fresh: &KeySet) {
+    let Some(before) = before else { return };
+    let (added, removed) = (fresh.kids_beyond(before), before.kids_beyond(fresh));
+    if !(added.is_empty() && removed.is_empty()) {
+        source.metrics.rotations.inc();
+        let (user_pool, uri) = (&*source.user_pool, source.jwks_uri.as_str());
+        tracing::info!(user_pool, uri, ?added, ?removed, "keys rotated");
     }
 }
 
 #[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn failures_back_off_and_never_wait_longer_than_a_success() {
-        for (refresh, failures, expected) in [
-            (300, 0, 300),
-            (300, 1, 1),
-            (300, 2, 2),
-            (300, 4, 8),
-            (300, 7, 60),
-            (300, u32::MAX, 60),
-            (5, 9, 5),
-            (1, 1, 1),
-            (0, 0, 1),
-            (0, 1, 1),
-        ] {
-            let wait = delay(Duration::from_secs(refresh), failures);
-            assert_eq!(wait.as_secs(), expected, "{refresh} {failures}");
-        }
-    }
-
-    #[test]
-    fn waits_are_spread_by_a_fifth_and_never_overflow() {
-        let minutes = Duration::from_secs(300);
-        for (wait, random, expected) in [
-            (minutes, 0.0, Duration::from_secs(240)),
-            (minutes, 0.5, minutes),
-            (minutes, 1.0, Duration::from_secs(360)),
-            (Duration::MAX, 1.0, Duration::MAX),
-        ] {
-            assert_eq!(spread(wait, random), expected, "{wait:?} {random}");
-        }
-    }
-}
+mod tests;

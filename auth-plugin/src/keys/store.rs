@@ -14,6 +14,23 @@ use arc_swap::{ArcSwapOption, Guard};
 
 use crate::{clock::UnixSeconds, keys::key_set::KeySet, rejection::Rejection};
 
+/// How far ahead of the clock keys may have been fetched: less is a clock that was corrected a little, more is one that was
+/// wrong.
+pub(crate) const MAX_CLOCK_STEP_SECONDS: u64 = 5 * 60;
+
+/// What the keys of a source are worth.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum KeyState {
+    /// Too old to decide.
+    Expired,
+    /// Fetched the last time that it was tried.
+    Fresh,
+    /// There never were any.
+    Missing,
+    /// They decide, and could not be refreshed.
+    Stale,
+}
+
 /// The keys of one issuer.
 #[derive(Debug)]
 pub struct KeyStore {
@@ -42,6 +59,15 @@ impl KeyStore {
         Self { current: ArcSwapOption::empty(), is_denied: AtomicBool::new(false), max_stale_seconds }
     }
 
+    /// A store that begins with the keys of this one.
+    pub(crate) fn copied(&self, max_stale_seconds: u64) -> Self {
+        Self {
+            current: ArcSwapOption::new(self.current.load_full()),
+            is_denied: AtomicBool::new(self.is_denied.load(Ordering::Relaxed)),
+            max_stale_seconds,
+        }
+    }
+
     /// The keys that decide at `now`, by way of `decide`.
     ///
     /// # Errors
@@ -56,6 +82,33 @@ impl KeyStore {
             Some(set) if self.is_usable(set, now) => decide(set),
             _ => Err(Rejection::KeysUnavailable),
         }
+    }
+
+    /// What the keys are worth at `now`, short of a fetch that has just succeeded.
+    pub(crate) fn state(&self, now: UnixSeconds) -> KeyState {
+        match &*self.current.load() {
+            Some(set) if self.is_usable(set, now) => KeyState::Stale,
+            Some(_) => KeyState::Expired,
+            None => KeyState::Missing,
+        }
+    }
+
+    /// For how many more seconds the keys decide, if they do.
+    pub(crate) fn remaining(&self, now: UnixSeconds) -> Option<u64> {
+        let age = self.age(now)?;
+        Some(self.max_stale_seconds.checked_sub(age)?.saturating_add(1))
+    }
+
+    /// How old the keys are, in seconds.
+    pub(crate) fn age(&self, now: UnixSeconds) -> Option<u64> {
+        self.current.load().as_ref().map(|set| now.saturating_sub(set.fetched_at()))
+    }
+
+    /// Dates keys that were fetched in the future back to `now`, and says whether there were such.
+    pub(crate) fn redate(&self, now: UnixSeconds) -> bool {
+        let current = self.current.load();
+        let future = current.as_ref().filter(|set| set.fetched_at() > now.saturating_add(MAX_CLOCK_STEP_SECONDS));
+        future.map(|set| self.publish(set.redated(now))).is_some()
     }
 
     /// How old keys may grow, in seconds.

@@ -23,7 +23,7 @@ use self::{echo::EchoService, user_pool::DemoPool};
 use super::{EXIT_BAD_CONFIG, EXIT_FAILURE, report, stop_signals};
 use crate::{
     app::{self, App, StartError},
-    config::{self, error::ConfigErrors, model::Config},
+    config::{self, Files, error::ConfigErrors, model::Config},
     listener::{BindError, BoundListener},
 };
 
@@ -98,7 +98,7 @@ impl Stage {
         upstream.serve(HttpServer::new_app(EchoService), stopped);
 
         let stop = stop_signals()?;
-        let app = App::bind(&config)?;
+        let app = App::bind(&config, &Files::default())?;
         let lines = walkthrough::lines(&pool, app.addresses().next(), app.admin_address(), &SystemClock)?;
         let runtime = app.runtime();
         let is_ready = move || runtime.load().pools_missing_keys().next().is_none();

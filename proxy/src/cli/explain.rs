@@ -1,7 +1,8 @@
 //! `cognigate explain`: what would be done with a request, and why.
 //!
 //! The request goes the way of a real one, through the same code: hygiene, route, the rules of the token. Nothing is served
-//! and nothing is sent but, without `--jwks`, the fetch of the keys. The token is read from a file or from standard input,
+//! and nothing is sent but, without `--jwks`, the fetch of the keys. The revocation file counts; what was revoked at the admin
+//! listener of a running proxy is not known here. The token is read from a file or from standard input,
 //! never from an argument that other users could see, and is not printed.
 
 use std::{
@@ -13,11 +14,12 @@ use std::{
 
 use cognigate_auth::{
     authorizer::ImportError,
-    clock::SystemClock,
+    clock::{Clock, SystemClock},
     explanation::Finding,
     keys::fetch::{Fetcher, NoClient},
     metrics::AuthMetrics,
     policy::Policy,
+    revocation::{ListFull, RevocationList, Source},
     token::TokenSource,
 };
 use http::{
@@ -30,9 +32,10 @@ use thiserror::Error;
 
 use super::{EXIT_BAD_CONFIG, EXIT_FAILURE, with_causes};
 use crate::{
-    config::{self, error::ConfigErrors, model::Config},
+    config::{self, Files, Loaded, error::ConfigErrors, model::Config},
     filter::hygiene::{self, Fault},
     response::Refusal,
+    revocation::entry,
     runtime::{DanglingUpstream, Runtime, Surroundings},
     telemetry::metrics::ProxyMetrics,
 };
@@ -99,6 +102,8 @@ enum ExplainError {
     Metrics(#[from] prometheus::Error),
     #[error("cannot print")]
     Output(#[from] io::Error),
+    #[error("the revocation file does not fit")]
+    Revocations(#[from] ListFull),
     #[error("not a request that HTTP can carry")]
     Request(#[from] Box<pingora_core::Error>),
     #[error("the host or the token is not text that a header can carry")]
@@ -123,14 +128,15 @@ pub fn run(arguments: &ExplainArguments, out: &mut dyn Write, err: &mut dyn Writ
 
 fn explain(arguments: &ExplainArguments, out: &mut dyn Write, err: &mut dyn Write) -> Result<u8, ExplainError> {
     let ExplainArguments { config, request: RequestLine { method, target }, host, token_file, jwks } = arguments;
-    let config = config::load(config)?;
+    let Loaded { config, files } = config::load(config)?;
     let registry = Registry::new();
     let surroundings = Surroundings {
         clock: Arc::new(SystemClock),
         metrics: ProxyMetrics::register(&registry, "", "")?,
         auth_metrics: AuthMetrics::register(&registry)?,
+        revocations: Arc::new(revocations(&config, &files)?),
     };
-    let runtime = Runtime::build(&config, &surroundings)?;
+    let runtime = Runtime::build(&config, &surroundings, None)?;
     let request = request(&runtime, arguments, token_file.as_ref().map(read).transpose()?.as_deref())?;
 
     // Nothing is decided on the query, and there are clients that put secrets there.
@@ -143,6 +149,14 @@ fn explain(arguments: &ExplainArguments, out: &mut dyn Write, err: &mut dyn Writ
     };
     writeln!(out, "reason   {reason}\nstatus   {status}")?;
     Ok(exit)
+}
+
+/// What the revocation file says. What was revoked at an admin listener is not known here.
+fn revocations(config: &Config, files: &Files) -> Result<RevocationList, ExplainError> {
+    let (list, now) = (RevocationList::new(config.revocation.max_entries), SystemClock.now());
+    let written = files.revocations.iter().flat_map(|file| &file.entries);
+    list.replace(Source::File, written.filter_map(|written| entry::of_file(written, now)).collect())?;
+    Ok(list)
 }
 
 /// The reason for which a request is let through or refused.
@@ -236,11 +250,11 @@ fn provide_keys(
     }
     let fetches = async {
         for refresher in runtime.authorizer.refreshers(&Fetcher::new()?) {
-            if !policy.user_pools.contains(&refresher.pool().name) {
+            if policy.user_pools.iter().all(|name| **name != *refresher.user_pool()) {
                 continue;
             }
             if let (Err(error), true) = (refresher.refresh().await, refresher.is_required()) {
-                let (pool, uri) = (&refresher.pool().name, refresher.jwks_uri().as_str());
+                let (pool, uri) = (refresher.user_pool(), refresher.jwks_uri().as_str());
                 writeln!(err, "warning: no keys of {pool} from {uri}: {}", with_causes(&error))?;
             }
         }

@@ -8,21 +8,21 @@ use std::{
 use super::{EXIT_BAD_CONFIG, EXIT_FAILURE, report, stop_signals, survive_hangups};
 use crate::{
     app::{self, App, StartError},
-    config::{self, model::Config},
+    config::{self, Loaded},
 };
 
 /// Serves the configuration of a file until the process is asked to stop. Says with what status to exit.
 #[must_use]
 pub fn run(file: &Path) -> u8 {
-    let config = match config::load(file) {
-        Ok(config) => config,
+    let loaded = match config::load(file) {
+        Ok(loaded) => loaded,
         Err(errors) => {
             // There is nobody to tell if standard error is gone.
             let _ = writeln!(io::stderr(), "{errors}");
             return EXIT_BAD_CONFIG;
         }
     };
-    match app::on_threads(config.server, serve(&config)) {
+    match app::on_threads(loaded.config.server, serve(&loaded)) {
         Ok(()) => 0,
         Err(error) => {
             report(&error);
@@ -31,8 +31,8 @@ pub fn run(file: &Path) -> u8 {
     }
 }
 
-async fn serve(config: &Config) -> Result<(), StartError> {
+async fn serve(Loaded { config, files }: &Loaded) -> Result<(), StartError> {
     survive_hangups()?;
-    App::bind(config)?.serve(stop_signals()?).await;
+    App::bind(config, files)?.serve(stop_signals()?).await;
     Ok(())
 }

@@ -8,6 +8,7 @@ mod bind;
 mod cors;
 mod headers;
 mod pools;
+mod revocation;
 mod routes;
 mod upstreams;
 
@@ -17,6 +18,7 @@ use std::{
     net::{IpAddr, SocketAddr},
     num::NonZeroUsize,
     ops::RangeInclusive,
+    path::{Path, PathBuf},
 };
 
 use cognigate_auth::cache::MIN_CACHE_BYTES;
@@ -48,19 +50,20 @@ const MAX_NAME_BYTES: usize = 64;
 /// How many names an error lists.
 const MAX_NAMES_SHOWN: usize = 16;
 
-/// Applies every rule.
+/// Applies every rule. `folder` is where paths that are relative begin: the folder of the file, however the process was
+/// started.
 ///
 /// # Errors
 ///
 /// Every rule that is broken, at least one.
-pub(super) fn convert(section: ConfigSection) -> Result<Config, Vec<Finding>> {
+pub(super) fn convert(section: ConfigSection, folder: &Path) -> Result<Config, Vec<Finding>> {
     let findings = RefCell::default();
-    let config = config(section, &At::root(&findings));
+    let config = config(section, folder, &At::root(&findings));
     let findings = findings.into_inner();
     config.filter(|_| findings.is_empty()).ok_or(findings)
 }
 
-fn config(section: ConfigSection, at: &At<'_>) -> Option<Config> {
+fn config(section: ConfigSection, folder: &Path, at: &At<'_>) -> Option<Config> {
     let ConfigSection {
         listeners,
         admin,
@@ -71,6 +74,7 @@ fn config(section: ConfigSection, at: &At<'_>) -> Option<Config> {
         forwarded: ForwardedSection { trusted },
         identity,
         token_cache,
+        revocation,
         cors,
         responses: ResponsesSection { profile: Scalar(profile) },
         server,
@@ -78,16 +82,18 @@ fn config(section: ConfigSection, at: &At<'_>) -> Option<Config> {
     let pool_names = Names::of("user pool", &user_pools);
     let upstream_names = Names::of("upstream", &upstreams);
     let mut bound = Bound::default();
+    let mut state_files = StateFiles::default();
 
     let listeners = bind::listeners(listeners, &mut bound, &at.field("listeners"));
-    let admin = bind::admin(admin, &mut bound, &at.field("admin"));
-    let user_pools = pools::user_pools(user_pools, &at.field("user_pools"));
+    let admin = bind::admin(admin, &mut bound, folder, &at.field("admin"));
+    let user_pools = pools::user_pools(user_pools, &mut state_files, folder, &at.field("user_pools"));
     let upstreams = upstreams::upstreams(upstreams, &at.field("upstreams"));
     let routes = routes::routes(routes, &pool_names, &upstream_names, &at.field("routes"));
     let token = headers::token(token, &at.field("token"));
     let identity = headers::identity(identity, &token.sources, &at.field("identity"));
     let trusted = networks(trusted, &at.field("forwarded").field("trusted"));
     let token_cache = self::token_cache(token_cache, &at.field("token_cache"));
+    let revocation = revocation::revocation(revocation, &mut state_files, folder, &at.field("revocation"));
     let cors = cors.map(|section| cors::cors(section, &at.field("cors")));
     let server = self::server(server, &at.field("server"));
     let cors = match cors {
@@ -97,13 +103,15 @@ fn config(section: ConfigSection, at: &At<'_>) -> Option<Config> {
     Some(Config {
         listeners,
         admin: admin?,
-        user_pools,
+        user_pools: user_pools.list,
+        jwks_state_files: user_pools.state_files,
         upstreams,
         routes,
         token,
         forwarded: ForwardedConfig { trusted },
         identity,
         token_cache: token_cache?,
+        revocation: revocation?,
         cors,
         responses: ResponsesConfig { profile },
         server: server?,
@@ -144,6 +152,27 @@ fn server(section: ServerSection, at: &At<'_>) -> Option<ServerConfig> {
 
 fn address(text: &str, at: &At<'_>) -> Option<SocketAddr> {
     at.accept(text.parse().map_err(|_| BrokenRule::Address(text.to_owned())))
+}
+
+/// A path that may be left out. The outer `None`: it is there, and is none.
+fn path(written: Option<Scalar<String>>, folder: &Path, at: &At<'_>) -> Option<Option<PathBuf>> {
+    match written {
+        None => Some(None),
+        Some(Scalar(path)) if path.is_empty() || path.contains('\0') => at.refuse(BrokenRule::FilePath(path)),
+        Some(Scalar(path)) => Some(Some(folder.join(path))),
+    }
+}
+
+/// Files that are written, and who writes each: nobody else may.
+#[derive(Default)]
+struct StateFiles(HashMap<PathBuf, String>);
+
+impl StateFiles {
+    fn check(&mut self, file: &Path, at: &At<'_>) {
+        if let Some(other) = self.0.insert(file.to_owned(), at.to_string()) {
+            at.report(BrokenRule::SameStateFile { file: file.to_owned(), other });
+        }
+    }
 }
 
 /// Client ids, scopes, groups: each once, and none that no token can have.

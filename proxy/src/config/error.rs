@@ -9,7 +9,7 @@ use std::{fmt, io};
 
 use thiserror::Error;
 
-use super::{finding::Finding, load::MAX_FILE_BYTES, rule::BrokenRule};
+use super::{finding::Finding, rule::BrokenRule};
 
 /// Everything that is wrong with a configuration, one a line.
 #[derive(Debug)]
@@ -30,6 +30,12 @@ impl ConfigErrors {
 impl From<ConfigError> for ConfigErrors {
     fn from(error: ConfigError) -> Self {
         Self(vec![error])
+    }
+}
+
+impl From<Vec<ConfigError>> for ConfigErrors {
+    fn from(errors: Vec<ConfigError>) -> Self {
+        Self(errors)
     }
 }
 
@@ -65,11 +71,13 @@ pub enum ConfigError {
         /// The rule.
         rule: BrokenRule,
     },
-    /// The file is larger than [`MAX_FILE_BYTES`].
-    #[error("{file}: too large: at most {MAX_FILE_BYTES} bytes (1 MiB) are read")]
+    /// The file is larger than what is read of its kind.
+    #[error("{file}: too large: at most {limit} bytes ({} MiB) are read", limit / (1024 * 1024))]
     TooLarge {
         /// The file, as it was named.
         file: String,
+        /// What is read at most, in bytes: a whole number of MiB.
+        limit: usize,
     },
     /// The file cannot be read.
     #[error("{file}: cannot be read: {cause}")]

@@ -6,6 +6,7 @@
 //! - A key that may be left out has its default here. It is optional in the struct only where "not said" differs from
 //!   every value.
 
+mod revocation;
 mod scalar;
 
 use std::fmt;
@@ -16,6 +17,7 @@ use serde::{
     de::{Error, MapAccess, Unexpected, Visitor, value::MapAccessDeserializer},
 };
 
+pub(super) use revocation::{RedisSection, RevocationSection};
 pub(super) use scalar::{ByteSize, Period, Scalar};
 
 use super::model::{Balance, Profile};
@@ -33,6 +35,7 @@ pub(super) struct ConfigSection {
     pub(super) forwarded: ForwardedSection,
     pub(super) identity: IdentitySection,
     pub(super) token_cache: TokenCacheSection,
+    pub(super) revocation: RevocationSection,
     pub(super) cors: Option<CorsSection>,
     pub(super) responses: ResponsesSection,
     pub(super) server: ServerSection,
@@ -50,11 +53,12 @@ pub(super) struct ListenerSection {
 #[serde(default, deny_unknown_fields, expecting = "a mapping")]
 pub(super) struct AdminSection {
     pub(super) address: Scalar<String>,
+    pub(super) token_file: Option<Scalar<String>>,
 }
 
 impl Default for AdminSection {
     fn default() -> Self {
-        Self { address: Scalar("127.0.0.1:9090".to_owned()) }
+        Self { address: Scalar("127.0.0.1:9090".to_owned()), token_file: None }
     }
 }
 
@@ -77,12 +81,13 @@ pub(super) struct UserPoolSection {
 }
 
 /// `user_pools.NAME.jwks`
-#[derive(Clone, Copy, Deserialize)]
+#[derive(Deserialize)]
 #[serde(default, deny_unknown_fields, expecting = "a mapping")]
 pub(super) struct JwksSection {
     pub(super) refresh: Scalar<Period>,
     pub(super) max_stale: Scalar<Period>,
     pub(super) timeout: Scalar<Period>,
+    pub(super) state_file: Option<Scalar<String>>,
 }
 
 impl Default for JwksSection {
@@ -92,6 +97,7 @@ impl Default for JwksSection {
             refresh: Scalar(Period(refresh)),
             max_stale: Scalar(Period(max_stale)),
             timeout: Scalar(Period(timeout)),
+            state_file: None,
         }
     }
 }

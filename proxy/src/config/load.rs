@@ -1,55 +1,80 @@
 //! The only place that reads configuration files.
 //!
-//! At most [`MAX_FILE_BYTES`] are read, whatever the path leads to: a file, a pipe, a device. The text is UTF-8.
+//! A bounded number of bytes is read, whatever the path leads to: a file, a pipe, a device. The text is UTF-8.
 
 use std::{fs::File, io, io::Read, path::Path};
 
 use super::{
     convert::convert,
     error::{ConfigError, ConfigErrors, Position},
+    files::Files,
     model::Config,
-    yaml,
+    yaml::{self, Document},
 };
 
 /// The largest configuration that is read, in bytes: 1 MiB. Ten thousand routes fit.
 pub const MAX_FILE_BYTES: usize = 1024 * 1024;
 
-/// Reads and checks a configuration file.
+const DOCUMENT: Document = Document {
+    // No file without aliases gets there.
+    max_unfolded_bytes: 4 * MAX_FILE_BYTES,
+    if_empty: "the file is empty: `listeners`, `upstreams` and `routes` are the least that works",
+};
+
+/// A configuration, and what is in the files that it names.
+#[derive(Clone, Debug)]
+pub struct Loaded {
+    /// The configuration.
+    pub config: Config,
+    /// The content of the files.
+    pub files: Files,
+}
+
+/// Reads and checks a configuration file and the files that it names. Their paths, where relative, begin in its folder.
 ///
 /// # Errors
 ///
-/// [`ConfigErrors`] if it cannot be read, or as [`parse`].
-pub fn load(path: &Path) -> Result<Config, ConfigErrors> {
+/// [`ConfigErrors`] if it cannot be read, as [`parse`], or else what is wrong with the files that it names.
+pub fn load(path: &Path) -> Result<Loaded, ConfigErrors> {
     let file = path.display().to_string();
-    match read(path) {
-        Ok(bytes) if bytes.len() > MAX_FILE_BYTES => Err(ConfigError::TooLarge { file }.into()),
-        Ok(bytes) => parse(&file, text(&file, &bytes)?),
+    let folder = path.parent().unwrap_or(path);
+    match read(path, MAX_FILE_BYTES) {
+        Ok(Some(bytes)) => {
+            let config = check(&file, text(&file, &bytes)?, folder)?;
+            Ok(Loaded { files: Files::read(&file, &config)?, config })
+        }
+        Ok(None) => Err(ConfigError::TooLarge { file, limit: MAX_FILE_BYTES }.into()),
         Err(cause) => Err(ConfigError::Unreadable { file, cause }.into()),
     }
 }
 
-/// Checks a configuration. `file` is what errors call it.
+/// Checks the text of a configuration, and reads nothing. `file` is what errors call it, and where relative paths begin.
 ///
 /// # Errors
 ///
 /// [`ConfigErrors`]: the one place where the text cannot be read, or every rule that it breaks.
 pub fn parse(file: &str, text: &str) -> Result<Config, ConfigErrors> {
     if text.len() > MAX_FILE_BYTES {
-        return Err(ConfigError::TooLarge { file: file.to_owned() }.into());
+        return Err(ConfigError::TooLarge { file: file.to_owned(), limit: MAX_FILE_BYTES }.into());
     }
-    let section = yaml::read(text).map_err(|error| ConfigError::syntax(file, error))?;
-    convert(section).map_err(|findings| ConfigErrors::rules(file, findings))
+    check(file, text, Path::new(file).parent().unwrap_or(Path::new("")))
 }
 
-/// One byte more than is allowed, so that too many can be told from just enough.
-fn read(path: &Path) -> io::Result<Vec<u8>> {
+fn check(file: &str, text: &str, folder: &Path) -> Result<Config, ConfigErrors> {
+    let section = yaml::read(text, &DOCUMENT).map_err(|error| ConfigError::syntax(file, error))?;
+    convert(section, folder).map_err(|findings| ConfigErrors::rules(file, findings))
+}
+
+/// All of a file; nothing if it has more than `limit` bytes. One byte more than allowed is read, to tell too many from just
+/// enough.
+pub(super) fn read(path: &Path, limit: usize) -> io::Result<Option<Vec<u8>>> {
     let mut bytes = Vec::new();
-    let limit = u64::try_from(MAX_FILE_BYTES).unwrap_or(u64::MAX).saturating_add(1);
-    File::open(path)?.take(limit).read_to_end(&mut bytes)?;
-    Ok(bytes)
+    let most = u64::try_from(limit).unwrap_or(u64::MAX).saturating_add(1);
+    File::open(path)?.take(most).read_to_end(&mut bytes)?;
+    Ok(Some(bytes).filter(|bytes| bytes.len() <= limit))
 }
 
-fn text<'b>(file: &str, bytes: &'b [u8]) -> Result<&'b str, ConfigError> {
+pub(super) fn text<'b>(file: &str, bytes: &'b [u8]) -> Result<&'b str, ConfigError> {
     str::from_utf8(bytes).map_err(|error| {
         let (before, rest) = bytes.split_at_checked(error.valid_up_to()).unwrap_or_default();
         let found = rest.first().copied().unwrap_or_default();

@@ -2,7 +2,7 @@
 //!
 //! Plain data. What a key means is said here; how it is written is in `file`, what it must obey in `convert`.
 
-use std::{net::SocketAddr, num::NonZeroUsize, time::Duration};
+use std::{collections::BTreeMap, net::SocketAddr, num::NonZeroUsize, path::PathBuf, time::Duration};
 
 use cognigate_auth::{policy::Policy, pool::UserPool, token::TokenSources};
 use http::HeaderName;
@@ -11,6 +11,7 @@ use ipnet::IpNet;
 use super::{
     origin::Origin,
     pattern::{MethodSet, Rewrite, RouteMatch},
+    redis::RedisAddress,
 };
 
 /// A whole configuration that was checked.
@@ -23,6 +24,9 @@ pub struct Config {
     /// `user_pools`: whose tokens are accepted, in the order of the file. No name and no issuer twice. May be empty where
     /// every route is open.
     pub user_pools: Vec<UserPool>,
+    /// `state_file` of a pool's `jwks`, by the name of the pool: what keeps its last keys over a restart. No file twice.
+    /// Default none: without its keys a pool decides nothing until they are fetched.
+    pub jwks_state_files: BTreeMap<Box<str>, PathBuf>,
     /// `upstreams`: where requests go, in the order of the file. [`RouteConfig::upstream`] counts in it.
     pub upstreams: Vec<UpstreamConfig>,
     /// `routes`: what is served. At least one, no two that match the same requests, no label twice.
@@ -35,6 +39,8 @@ pub struct Config {
     pub identity: IdentityConfig,
     /// `token_cache`: what the verified tokens may occupy.
     pub token_cache: TokenCacheConfig,
+    /// `revocation`: which tokens are refused although they are valid.
+    pub revocation: RevocationConfig,
     /// `cors`: which pages of other origins may read responses. Default: the proxy adds and removes no CORS header.
     pub cors: Option<CorsConfig>,
     /// `responses`: how a refusal looks.
@@ -56,6 +62,8 @@ pub struct AdminConfig {
     /// `address`: an IP address and a port, none of the listeners'. Port 0: one that the kernel chooses. Default
     /// `127.0.0.1:9090`.
     pub address: SocketAddr,
+    /// `token_file`: where the bearer token is that whoever changes something shows. Default none: nothing can be changed.
+    pub token_file: Option<PathBuf>,
 }
 
 /// One of `upstreams`.
@@ -153,6 +161,39 @@ pub struct IdentityHeader {
 pub struct TokenCacheConfig {
     /// `max_bytes`: the most that verified tokens may occupy, in bytes. Default 64 MiB; from 64 KiB to 64 GiB, or 0: off.
     pub max_bytes: usize,
+}
+
+/// `revocation`.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct RevocationConfig {
+    /// `file`: a list of revocations, which is read again when it changes. Default none.
+    pub file: Option<PathBuf>,
+    /// `state_file`: what keeps the revocations of the admin listener and of Redis over a restart. Default none: they are
+    /// forgotten with the process.
+    pub state_file: Option<PathBuf>,
+    /// `max_entries`: the most revocations that are kept, of all sources together. Default 1,000,000; 1 to 16,777,216.
+    pub max_entries: usize,
+    /// `redis`: what shares revocations with other processes. Default none.
+    pub redis: Option<RedisConfig>,
+}
+
+/// `redis` of `revocation`.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct RedisConfig {
+    /// `url`: where it is. No default.
+    pub address: RedisAddress,
+    /// `ca`: the certificates (PEM) of the authorities that vouch for it, none else then. With TLS only. Default those of
+    /// the system.
+    pub ca: Option<PathBuf>,
+    /// `username`: who logs in. 1 to 128 printable characters. Only with a password. Default the user `default` of Redis.
+    pub username: Option<Box<str>>,
+    /// `password_file`: where the password is. Default none: nobody logs in.
+    pub password_file: Option<PathBuf>,
+    /// `key`: what the key and the channel are called that all processes of a group share. 1 to 128 printable characters.
+    /// Default `cognigate:revocations`.
+    pub key: Box<str>,
+    /// `timeout`: for a connection to be made, and for each answer. 100 milliseconds to 10 seconds, default 1 second.
+    pub timeout: Duration,
 }
 
 /// `cors`.

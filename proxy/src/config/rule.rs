@@ -3,7 +3,7 @@
 //! A message says what was found and what is allowed; the key that it is about is printed before it. Text from the file
 //! is quoted.
 
-use std::net::SocketAddr;
+use std::{net::SocketAddr, path::PathBuf};
 
 use cognigate_auth::pool::{InvalidEndpoint, InvalidPoolId, InvalidRegion};
 use thiserror::Error;
@@ -11,6 +11,8 @@ use thiserror::Error;
 use super::{
     origin::InvalidOrigin,
     pattern::{InvalidHost, InvalidMethods, InvalidPathPattern, InvalidRewrite},
+    redis::InvalidRedisAddress,
+    secret::InvalidSecret,
 };
 
 /// A rule that a value breaks.
@@ -33,6 +35,9 @@ pub enum BrokenRule {
     /// A route that does not say what it asks of a caller.
     #[error("missing: name the `user_pools` whose tokens it takes, or write `auth: none` for an open route")]
     AuthMissing,
+    /// Certificates to compare with, and no TLS that would show one.
+    #[error("has no effect without TLS: write rediss:// in `url`, or leave `ca` out")]
+    AuthorityWithoutTls,
     /// A cache too small to hold anything, or larger than any machine has use for.
     #[error("{found} is not a size for the cache: 0 (off), or from {least} to {most}")]
     CacheSize {
@@ -67,6 +72,17 @@ pub enum BrokenRule {
     /// Not an address that keys may be trusted from.
     #[error(transparent)]
     Endpoint(#[from] InvalidEndpoint),
+    /// Not a path.
+    #[error("{0:?} is not the path of a file")]
+    FilePath(String),
+    /// A file that the configuration names and that is not there, or not to be read.
+    #[error("{file:?} cannot be read: {cause}")]
+    FileUnreadable {
+        /// The file.
+        file: PathBuf,
+        /// What the system said.
+        cause: String,
+    },
     /// Not the name of a header field (RFC 9110 section 5.1).
     #[error("{0:?} is not a header name: letters, digits and !#$%&'*+-.^_`|~ are allowed")]
     HeaderName(String),
@@ -136,6 +152,12 @@ pub enum BrokenRule {
     /// Not a network.
     #[error("{0:?} is not a network (an IP address, and how many bits of it count: 10.0.0.0/8, fd00::/8, 192.0.2.1)")]
     Network(String),
+    /// Not a name that can be shown.
+    #[error("{0:?} is not allowed: 1 to 128 characters, none of them a control character")]
+    Printable(String),
+    /// Not the address of a Redis.
+    #[error(transparent)]
+    Redis(#[from] InvalidRedisAddress),
     /// Not a region.
     #[error(transparent)]
     Region(#[from] InvalidRegion),
@@ -170,6 +192,22 @@ pub enum BrokenRule {
         /// The issuer.
         issuer: String,
     },
+    /// A file that two would write.
+    #[error("{file:?} is the file of {other} too: each needs its own")]
+    SameStateFile {
+        /// The file.
+        file: PathBuf,
+        /// The key that has it already.
+        other: String,
+    },
+    /// A file that does not hold a secret.
+    #[error("{file:?} {fault}")]
+    Secret {
+        /// The file.
+        file: PathBuf,
+        /// What is wrong with it.
+        fault: InvalidSecret,
+    },
     /// Scopes asked of tokens that have none.
     #[error(
         "`token: id` takes ID tokens only, and an ID token has no scopes: write `token: access`, or use `groups_any`"
@@ -185,6 +223,14 @@ pub enum BrokenRule {
         found: String,
         /// The least that is allowed.
         least: String,
+    },
+    /// A file of more revocations than may be kept.
+    #[error("has {found} revocations: at most {max_entries} are kept (`revocation.max_entries`)")]
+    TooManyRevocations {
+        /// How many the file has.
+        found: usize,
+        /// How many may be kept.
+        max_entries: usize,
     },
     /// A quantity above its limit.
     #[error("{found} is too much: at most {most}")]
@@ -204,6 +250,9 @@ pub enum BrokenRule {
         /// The names that there are: `known: items, orders`.
         known: String,
     },
+    /// A user who would log in without a password.
+    #[error("has no effect without a password: give a `password_file` too, or leave `username` out")]
+    UserWithoutPassword,
     /// An upstream without an endpoint that gets requests.
     #[error("every weight is 0, so no endpoint gets a request: at least one needs a weight from 1 to 256")]
     WeightsAllZero,

@@ -11,9 +11,10 @@ use serde_yaml::Value;
 
 use super::{
     MAX_FILE_BYTES, load,
-    model::{AllowedOrigins, Balance, Config, CorsConfig, Profile},
+    model::{AllowedOrigins, Balance, Config, CorsConfig, Profile, RedisConfig, RevocationConfig},
     parse,
     pattern::MethodSet,
+    redis::RedisAddress,
 };
 
 /// What the name of a file is called in these tests.
@@ -47,7 +48,7 @@ fn invalid_files() -> Vec<(String, String)> {
 #[test]
 fn the_minimal_file_has_every_default() {
     let config = good(&read("minimal.yaml"));
-    assert_eq!(config.admin.address.to_string(), "127.0.0.1:9090");
+    assert_eq!((config.admin.address.to_string().as_str(), config.admin.token_file), ("127.0.0.1:9090", None));
     let pool = &config.user_pools[0];
     assert_eq!(pool.issuer.as_str(), "https://cognito-idp.eu-west-1.amazonaws.com/eu-west-1_AbC123xyz");
     assert_eq!(pool.jwks_uri.as_str(), format!("{}/.well-known/jwks.json", pool.issuer.as_str()));
@@ -69,6 +70,8 @@ fn the_minimal_file_has_every_default() {
     assert_eq!((config.token.sources, config.token.forward), (TokenSources::default(), true));
     assert_eq!(config.identity.headers, []);
     assert_eq!(config.token_cache.max_bytes, 64 * 1024 * 1024);
+    let revocation = RevocationConfig { file: None, state_file: None, max_entries: 1_000_000, redis: None };
+    assert_eq!(config.revocation, revocation);
     assert_eq!((config.cors, config.responses.profile), (None, Profile::Rfc6750));
     assert_eq!((config.server.threads, config.server.shutdown_grace), (None, Duration::from_secs(30)));
 }
@@ -81,7 +84,7 @@ fn the_sample_file_is_read_as_it_says() {
     assert_eq!(config.routes[0].matches.to_string(), "GET,POST api.example.com /items/{proxy+}");
     let policy = config.routes[0].auth.as_ref().unwrap();
     assert_eq!((policy.token_use, &*policy.groups_any), (TokenUseRule::Access, &["readers".into()][..]));
-    assert_eq!(*policy.scopes_any, ["items/read".into(), "items/write".into()]);
+    assert_eq!(*policy.scopes_any, ["items/read", "items/write"].map(Box::<str>::from));
     assert!(config.routes[1].auth.is_none());
     assert!(config.routes[0].rewrite.is_some() && config.routes[1].rewrite.is_none());
     let weights: Vec<_> = config.upstreams[0].endpoints.iter().map(|endpoint| endpoint.weight).collect();
@@ -90,6 +93,7 @@ fn the_sample_file_is_read_as_it_says() {
     assert_eq!(config.token.sources, TokenSources::new(sources));
     let headers: Vec<_> = config.identity.headers.iter().map(|header| (header.name.as_str(), &*header.claim)).collect();
     assert_eq!(headers, [("x-cognito-sub", "sub"), ("x-cognito-groups", "cognito:groups")]);
+    assert_eq!((config.revocation.file, config.revocation.state_file), (Some(PathBuf::from("revoked.yaml")), None));
     let cors = CorsConfig {
         allow_origins: AllowedOrigins::Listed(vec!["https://app.example.com".parse().unwrap()]),
         allow_methods: MethodSet::named(),
@@ -108,7 +112,7 @@ fn what_the_file_says_wins_over_the_default() {
 listeners: [{ address: '[::]:0' }, { address: '[::]:0' }]
 admin: { address: 127.0.0.1:0 }
 user_pools:
-  local: { issuer: 'http://127.0.0.1:9229/local', any_client: true, clock_skew: 5m, jwks: { refresh: 1s, max_stale: 1s } }
+  local: { issuer: 'http://127.0.0.1:9229/local', any_client: true, clock_skew: 5m, jwks: { refresh: 1s, max_stale: 1s, state_file: a.jwks } }
 upstreams:
   unused: { endpoints: [127.0.0.1:1] }
   items: { endpoints: [{ address: '[::1]:1', weight: 0 }, { weight: 256, address: 127.0.0.1:1 }] }
@@ -127,6 +131,7 @@ server: { threads: 0o10, shutdown_grace: 0s }
     assert_eq!(pool.jwks_uri.as_str(), "http://127.0.0.1:9229/local/.well-known/jwks.json");
     assert_eq!((&pool.clients, pool.clock_skew.as_secs()), (&ClientRule::Any, 300));
     assert_eq!(pool.jwks.timeout, JwksPolicy::default().timeout);
+    assert_eq!(config.jwks_state_files, [("local".into(), "a.jwks".into())].into());
     let routes: Vec<_> = config.routes.iter().map(|route| (&*route.label, route.upstream)).collect();
     assert_eq!(routes, [("GET,POST /", 1), ("* /", 1), ("* api.example.com /", 0)]);
     let kinds: Vec<_> = config.routes.iter().map(|route| route.auth.as_ref().unwrap().token_use).collect();
@@ -142,6 +147,48 @@ server: { threads: 0o10, shutdown_grace: 0s }
     };
     assert_eq!((config.cors, config.responses.profile), (Some(cors), Profile::AwsHttp));
     assert_eq!((config.server.threads, config.server.shutdown_grace), (NonZeroUsize::new(8), Duration::ZERO));
+}
+
+#[test]
+fn a_relative_path_begins_in_the_folder_of_the_file() {
+    let text = read("minimal.yaml")
+        + "admin: { token_file: admin.token }
+revocation:
+  file: /var/lib/revoked.yaml
+  state_file: ../state
+  redis: { url: 'rediss://cache:1/2', ca: tls/ca.crt, username: me, password_file: password, key: k, timeout: 2s }
+";
+    let config = parse("/etc/cognigate/cognigate.yaml", &text).unwrap();
+    assert_eq!(config.admin.token_file, Some("/etc/cognigate/admin.token".into()));
+    let redis = RedisConfig {
+        address: RedisAddress { is_tls: true, host: "cache".into(), port: 1, database: 2 },
+        ca: Some("/etc/cognigate/tls/ca.crt".into()),
+        username: Some("me".into()),
+        password_file: Some("/etc/cognigate/password".into()),
+        key: "k".into(),
+        timeout: Duration::from_secs(2),
+    };
+    let revocation = RevocationConfig {
+        file: Some("/var/lib/revoked.yaml".into()),
+        state_file: Some("/etc/cognigate/../state".into()),
+        max_entries: 1_000_000,
+        redis: Some(redis),
+    };
+    assert_eq!(config.revocation, revocation);
+}
+
+#[test]
+fn a_redis_has_defaults_too() {
+    let config = good(&(read("minimal.yaml") + "revocation: { redis: { url: 'redis://cache' } }"));
+    let redis = RedisConfig {
+        address: RedisAddress { is_tls: false, host: "cache".into(), port: 6379, database: 0 },
+        ca: None,
+        username: None,
+        password_file: None,
+        key: "cognigate:revocations".into(),
+        timeout: Duration::from_secs(1),
+    };
+    assert_eq!(config.revocation.redis, Some(redis));
 }
 
 #[test]
@@ -328,8 +375,10 @@ fn a_message_is_one_line_of_bounded_length() {
 
 #[test]
 fn a_password_is_not_repeated() {
-    let text = read("invalid/issuer_password.yaml");
-    assert!(text.contains("secret") && !errors(&text).concat().contains("secret"));
+    for name in ["issuer_password", "redis_url_password"] {
+        let text = read(&format!("invalid/{name}.yaml"));
+        assert!(text.contains("secret") && !errors(&text).concat().contains("secret"), "{name}");
+    }
 }
 
 #[test]

@@ -6,7 +6,7 @@
 //! - no key twice in a mapping, and keys are text
 //! - a key has a value: `read:` with nothing behind it, `~` and `null` would otherwise pass for "not said"
 //! - no tags (`!thing`) and no merge keys (`<<`): both would say what a value is in a second place
-//! - anchors and aliases for whole values are fine, until together they unfold to more than [`MAX_UNFOLDED_BYTES`]
+//! - anchors and aliases for whole values are fine, until together they unfold to more than a [`Document`] may
 //!
 //! Booleans are `true` and `false`, so `yes` and `off` are text; `0o10` is octal, `010` is text.
 
@@ -22,8 +22,13 @@ use serde::{
 
 use super::error::{Position, SyntaxError};
 
-/// What a file may come to once its aliases are unfolded, in bytes of text. No file without aliases gets there.
-const MAX_UNFOLDED_BYTES: usize = 4 * 1024 * 1024;
+/// What differs from one kind of file to the other.
+pub(super) struct Document {
+    /// What a file may come to once its aliases are unfolded, in bytes of text.
+    pub(super) max_unfolded_bytes: usize,
+    /// What is said of a file with nothing in it.
+    pub(super) if_empty: &'static str,
+}
 
 /// How much of a message is shown, in characters.
 const MAX_MESSAGE_CHARS: usize = 1000;
@@ -33,24 +38,20 @@ const MAX_MESSAGE_CHARS: usize = 1000;
 /// # Errors
 ///
 /// [`SyntaxError`]: the first place that is not YAML, not what the module allows, or not of the shape of `T`.
-pub(super) fn read<T: DeserializeOwned>(text: &str) -> Result<T, SyntaxError> {
+pub(super) fn read<T: DeserializeOwned>(text: &str, kind: &Document) -> Result<T, SyntaxError> {
     check_characters(text)?;
-    read_document(text).map_err(|error| syntax_error(text, &error))
+    read_document(text, kind).map_err(|error| syntax_error(text, &error))
 }
 
-fn read_document<T: DeserializeOwned>(text: &str) -> Result<T, serde_yaml::Error> {
-    let unfolded = Unfolded::default();
+fn read_document<T: DeserializeOwned>(text: &str, kind: &Document) -> Result<T, serde_yaml::Error> {
+    let unfolded = Unfolded { kind, bytes: Cell::new(0) };
     let mut documents = serde_yaml::Deserializer::from_str(text);
-    let document = documents.next().ok_or_else(empty::<serde_yaml::Error>)?;
+    let document = documents.next().ok_or_else(|| serde_yaml::Error::custom(kind.if_empty))?;
     let value = T::deserialize(Strict { inner: document, unfolded: &unfolded })?;
     match documents.next() {
         Some(second) => second.deserialize_any(EndOfFile(PhantomData)),
         None => Ok(value),
     }
-}
-
-fn empty<E: Error>() -> E {
-    E::custom("the file is empty: `listeners`, `upstreams` and `routes` are the least that works")
 }
 
 fn check_characters(text: &str) -> Result<(), SyntaxError> {
@@ -75,17 +76,20 @@ fn check_characters(text: &str) -> Result<(), SyntaxError> {
 }
 
 /// The bytes of text that were read so far, each as often as an alias repeats it.
-#[derive(Default)]
-struct Unfolded(Cell<usize>);
+struct Unfolded<'k> {
+    kind: &'k Document,
+    bytes: Cell<usize>,
+}
 
-impl Unfolded {
+impl Unfolded<'_> {
     /// Counts a value. One without text counts too: nothing is for free.
     fn add<E: Error>(&self, text: &str) -> Result<(), E> {
-        let bytes = self.0.get().saturating_add(text.len()).saturating_add(1);
-        self.0.set(bytes);
-        match bytes <= MAX_UNFOLDED_BYTES {
+        let bytes = self.bytes.get().saturating_add(text.len()).saturating_add(1);
+        self.bytes.set(bytes);
+        let limit = self.kind.max_unfolded_bytes;
+        match bytes <= limit {
             true => Ok(()),
-            false => Err(E::custom(format_args!("the aliases unfold to more than {MAX_UNFOLDED_BYTES} bytes"))),
+            false => Err(E::custom(format_args!("the aliases unfold to more than {limit} bytes"))),
         }
     }
 }
@@ -96,7 +100,7 @@ impl Unfolded {
 /// a mapping, it would take nothing for an empty one.
 struct Strict<'u, T> {
     inner: T,
-    unfolded: &'u Unfolded,
+    unfolded: &'u Unfolded<'u>,
 }
 
 impl<'u, T> Strict<'u, T> {
@@ -176,7 +180,7 @@ impl<'de, V: Visitor<'de>> Visitor<'de> for Strict<'_, V> {
     }
 
     fn visit_none<E: Error>(self) -> Result<V::Value, E> {
-        Err(empty())
+        Err(E::custom(self.unfolded.kind.if_empty))
     }
 
     fn visit_unit<E: Error>(self) -> Result<V::Value, E> {
@@ -248,7 +252,7 @@ impl<'de, A: MapAccess<'de>> MapAccess<'de> for Entries<'_, A> {
 struct Key<'s, S> {
     seed: S,
     seen: &'s mut HashSet<String>,
-    unfolded: &'s Unfolded,
+    unfolded: &'s Unfolded<'s>,
 }
 
 impl<'de, S: DeserializeSeed<'de>> DeserializeSeed<'de> for Key<'_, S> {

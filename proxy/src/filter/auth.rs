@@ -17,7 +17,11 @@ use crate::{
 /// # Errors
 ///
 /// [`Refusal`] of an ambiguous request or of one that the route does not admit.
-pub fn admit(runtime: &Runtime, route: &Route, request: &RequestHeader) -> Result<Option<Arc<VerifiedToken>>, Refusal> {
+pub async fn admit(
+    runtime: &Runtime,
+    route: &Route,
+    request: &RequestHeader,
+) -> Result<Option<Arc<VerifiedToken>>, Refusal> {
     let (policy, decisions) = match &route.access {
         Access::Guarded { policy, decisions } => (policy, decisions),
         Access::Open { decisions } => {
@@ -26,7 +30,7 @@ pub fn admit(runtime: &Runtime, route: &Route, request: &RequestHeader) -> Resul
         }
     };
     let token = runtime.token_sources.read(&request.headers).map_err(|fault| Refusal::Ambiguous(fault.into()))?;
-    match runtime.authorizer.authorize(token, policy) {
+    match runtime.authorizer.authorize(token, policy).await {
         Ok(token) => {
             decisions.ok.inc();
             Ok(Some(token))

@@ -109,6 +109,7 @@ pub(super) const fn standing(rejection: Rejection) -> Standing {
         | Rejection::TokenExpired
         | Rejection::TokenMalformed
         | Rejection::TokenNotYetValid
+        | Rejection::TokenRevoked
         | Rejection::TokenTooLarge
         | Rejection::TokenUseMismatch => Standing::Invalid,
         Rejection::GroupMissing | Rejection::ScopeMissing => Standing::Insufficient,

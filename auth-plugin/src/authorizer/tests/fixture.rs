@@ -11,6 +11,7 @@ use crate::{
     local_pool::{self, SigningKey, claims},
     policy::{TokenUse, TokenUseRule},
     pool::{ClientRule, JwksPolicy},
+    revocation::{Revocation, Source, Subject, SubjectKind},
 };
 
 pub(super) const NOW: UnixSeconds = 1_700_000_000;
@@ -26,6 +27,7 @@ pub(super) static KEYS: LazyLock<[SigningKey; 2]> =
 pub(super) struct Gate {
     pub(super) authorizer: Authorizer,
     pub(super) clock: Arc<FixedClock>,
+    pub(super) revocations: Arc<RevocationList>,
 }
 
 impl Gate {
@@ -37,15 +39,18 @@ impl Gate {
     }
 
     pub(super) fn without_keys(cache_max_bytes: usize, user_pools: impl Into<Vec<UserPool>>) -> Self {
+        let revocations = Arc::new(RevocationList::new(100));
         let config = AuthorizerConfig {
             user_pools: user_pools.into(),
-            forwarded_claims: ForwardedClaims::new(["sub".into(), "email".into(), "custom:tags".into()]),
+            forwarded_claims: forwarded_claims(),
             cache_max_bytes,
+            revocations: Arc::clone(&revocations),
+            ..AuthorizerConfig::default()
         };
         let clock = Arc::new(FixedClock::at(NOW));
         let metrics = AuthMetrics::register(&Registry::new()).unwrap();
         let authorizer = Authorizer::new(config, Arc::clone(&clock) as Arc<dyn Clock>, metrics);
-        Self { authorizer, clock }
+        Self { authorizer, clock, revocations }
     }
 
     /// Both pools publish these keys.
@@ -57,7 +62,7 @@ impl Gate {
     }
 
     pub(super) fn authorize(&self, token: &str, policy: &Policy) -> Verdict {
-        self.authorizer.authorize(Some(RawToken::new(token.as_bytes())), policy)
+        self.authorizer.decide(Some(RawToken::new(token.as_bytes())), policy)
     }
 
     /// The word for the verdict.
@@ -65,11 +70,22 @@ impl Gate {
         self.authorize(token, policy).map_or_else(Rejection::reason, |_| "ok")
     }
 
+    /// Puts an entry on the list, for as long as it is there.
+    pub(super) fn revoke(&self, kind: SubjectKind, text: &str, issued_before: Option<UnixSeconds>) {
+        let subject = Subject::new(kind, text).unwrap();
+        let entry = Revocation { subject, issued_before, expires_at: UnixSeconds::MAX };
+        self.revocations.add(Source::Shared, entry).unwrap();
+    }
+
     /// How many tokens were answered from the cache, and how many had to be verified.
     pub(super) fn hits_and_misses(&self) -> (u64, u64) {
         let cache = &self.authorizer.metrics.cache;
         (cache.hits.get(), cache.misses.get())
     }
+}
+
+pub(super) fn forwarded_claims() -> ForwardedClaims {
+    ForwardedClaims::new(["sub".into(), "email".into(), "custom:tags".into()])
 }
 
 pub(super) fn pool(name: &str, issuer: &str) -> UserPool {

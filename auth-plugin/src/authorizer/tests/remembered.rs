@@ -130,6 +130,7 @@ fn a_token_that_one_route_refuses_is_remembered_for_the_others() {
 #[test]
 fn only_verified_tokens_are_remembered() {
     let gate = Gate::new(CACHE);
+    gate.revoke(SubjectKind::OriginJti, "revoked", None);
     let unverified = [Rejection::GroupMissing, Rejection::ScopeMissing];
     for (rejection, token, policy) in refused() {
         if !unverified.contains(&rejection) {

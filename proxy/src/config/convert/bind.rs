@@ -1,6 +1,6 @@
 //! `listeners` and `admin`: the addresses that are bound.
 
-use std::{collections::HashMap, net::SocketAddr};
+use std::{collections::HashMap, net::SocketAddr, path::Path};
 
 use crate::config::{
     file::{AdminSection, ListenerSection, Scalar},
@@ -39,8 +39,9 @@ pub(super) fn listeners(sections: Vec<ListenerSection>, bound: &mut Bound, at: &
     sections.into_iter().enumerate().filter_map(listener).collect()
 }
 
-pub(super) fn admin(section: AdminSection, bound: &mut Bound, at: &At<'_>) -> Option<AdminConfig> {
-    let AdminSection { address: Scalar(address) } = section;
-    let address = bound.address(&address, &at.field("address"))?;
-    Some(AdminConfig { address })
+pub(super) fn admin(section: AdminSection, bound: &mut Bound, folder: &Path, at: &At<'_>) -> Option<AdminConfig> {
+    let AdminSection { address: Scalar(address), token_file } = section;
+    let address = bound.address(&address, &at.field("address"));
+    let token_file = super::path(token_file, folder, &at.field("token_file"));
+    Some(AdminConfig { address: address?, token_file: token_file? })
 }

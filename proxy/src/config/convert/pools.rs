@@ -1,10 +1,14 @@
 //! `user_pools`: whose tokens are accepted.
 
-use std::{collections::HashMap, ops::RangeInclusive};
+use std::{
+    collections::{BTreeMap, HashMap},
+    ops::RangeInclusive,
+    path::{Path, PathBuf},
+};
 
 use cognigate_auth::pool::{ClientRule, Issuer, IssuerEndpoint, JwksPolicy, JwksUri, PoolId, Region, UserPool};
 
-use super::{check_name, words};
+use super::{StateFiles, check_name, path, words};
 use crate::config::{
     file::{JwksSection, Named, Period, Scalar, UserPoolSection},
     finding::At,
@@ -17,10 +21,32 @@ const CLOCK_SKEW: RangeInclusive<Period> = Period::seconds(0)..=Period::seconds(
 /// Each time in `jwks`.
 const JWKS_TIME: RangeInclusive<Period> = Period::seconds(1)..=Period::LONGEST;
 
-pub(super) fn user_pools(Named(sections): Named<UserPoolSection>, at: &At<'_>) -> Vec<UserPool> {
-    let mut issuers = Issuers::default();
-    let pool = |(name, section): (String, UserPoolSection)| user_pool(&name, section, &mut issuers, &at.field(&name));
-    sections.into_iter().filter_map(pool).collect()
+/// The pools in the order of the file.
+#[derive(Default)]
+pub(super) struct UserPools {
+    pub(super) list: Vec<UserPool>,
+    /// `jwks.state_file`, by the name of the pool.
+    pub(super) state_files: BTreeMap<Box<str>, PathBuf>,
+}
+
+pub(super) fn user_pools(
+    Named(sections): Named<UserPoolSection>,
+    taken: &mut StateFiles,
+    folder: &Path,
+    at: &At<'_>,
+) -> UserPools {
+    let (mut issuers, mut pools) = (Issuers::default(), UserPools::default());
+    for (name, mut section) in sections {
+        let at = at.field(&name);
+        let file_at = at.field("jwks");
+        let file_at = file_at.field("state_file");
+        if let Some(Some(file)) = path(section.jwks.state_file.take(), folder, &file_at) {
+            taken.check(&file, &file_at);
+            pools.state_files.insert(name.as_str().into(), file);
+        }
+        pools.list.extend(user_pool(&name, section, &mut issuers, &at));
+    }
+    pools
 }
 
 fn user_pool(name: &str, section: UserPoolSection, issuers: &mut Issuers, at: &At<'_>) -> Option<UserPool> {
@@ -41,7 +67,7 @@ fn user_pool(name: &str, section: UserPoolSection, issuers: &mut Issuers, at: &A
     issuers.check(endpoints.iter().flatten().map(|endpoint| &endpoint.issuer), at);
     let clients = clients(client_ids, any_client, at);
     let clock_skew = at.field("clock_skew").within(clock_skew, &CLOCK_SKEW);
-    let jwks = jwks(jwks_section, &at.field("jwks"));
+    let jwks = jwks(&jwks_section, &at.field("jwks"));
     let mut endpoints = endpoints?.into_iter();
     let IssuerEndpoint { issuer, jwks_uri } = endpoints.next()?;
     Some(UserPool {
@@ -122,8 +148,9 @@ fn clients(client_ids: Option<Vec<Scalar<String>>>, any_client: bool, at: &At<'_
     }
 }
 
-fn jwks(section: JwksSection, at: &At<'_>) -> Option<JwksPolicy> {
-    let JwksSection { refresh: Scalar(refresh), max_stale: Scalar(max_stale), timeout: Scalar(timeout) } = section;
+fn jwks(section: &JwksSection, at: &At<'_>) -> Option<JwksPolicy> {
+    let JwksSection { refresh: Scalar(refresh), max_stale: Scalar(max_stale), timeout: Scalar(timeout), state_file: _ } =
+        *section;
     let refresh = at.field("refresh").within(refresh, &JWKS_TIME);
     let max_stale = at.field("max_stale").within(max_stale, &JWKS_TIME);
     let timeout = at.field("timeout").within(timeout, &JWKS_TIME);

@@ -1,0 +1,173 @@
+//! Where revocations come from: a file that is watched, the admin listener, and what a restart must not forget.
+//!
+//! ```text
+//! revocation file ──▶ file ─────────────────▶ Source::File   ┐
+//! admin listener ──▶ shared ─▶ state_file ─▶ Source::Shared ┴▶ RevocationList ─▶ requests
+//!                      ▲
+//! other processes ◀──▶ redis
+//! ```
+//!
+//! Everything that can be wrong at start is an error then: a list that lacks what it should have lets somebody in.
+
+pub mod entry;
+pub mod file;
+pub mod metrics;
+pub mod redis;
+pub mod shared;
+pub mod state_file;
+
+use std::{sync::Arc, time::Duration};
+
+use cognigate_auth::{
+    clock::Clock,
+    revocation::{ListFull, RevocationList, Source},
+};
+use thiserror::Error;
+
+use self::{
+    file::WatchedFile,
+    metrics::RevocationMetrics,
+    redis::{NoClient, RedisMetrics, Replication},
+    shared::SharedRevocations,
+    state_file::{StateFile, StateFileError},
+};
+use crate::{
+    config::{
+        model::{RedisConfig, RevocationConfig},
+        revocations::RevocationFile,
+        secret::Secret,
+    },
+    watch,
+};
+
+/// The time between two looks for entries that have expired.
+const PURGE_INTERVAL: Duration = Duration::from_secs(30);
+
+/// The list, and what fills it.
+#[derive(Debug)]
+pub struct Revocations {
+    list: Arc<RevocationList>,
+    shared: SharedRevocations,
+    replication: Option<Replication>,
+    file: Option<WatchedFile>,
+    clock: Arc<dyn Clock>,
+    metrics: RevocationMetrics,
+}
+
+/// Why there is no list.
+#[derive(Debug, Error)]
+pub enum RevocationError {
+    /// What there is of entries does not fit.
+    #[error("the revocation file and the state file do not fit in `revocation.max_entries`")]
+    Full(#[from] ListFull),
+    /// What was revoked before the start cannot be told.
+    #[error(transparent)]
+    State(#[from] StateFileError),
+}
+
+impl Revocations {
+    /// A list with what the revocation file and the state file have. Waits for the disk.
+    ///
+    /// # Errors
+    ///
+    /// [`RevocationError`].
+    pub fn open(
+        config: &RevocationConfig,
+        file: Option<&RevocationFile>,
+        clock: Arc<dyn Clock>,
+        metrics: RevocationMetrics,
+    ) -> Result<Self, RevocationError> {
+        let RevocationConfig { file: path, state_file, max_entries, redis } = config;
+        let list = Arc::new(RevocationList::new(*max_entries));
+        if let Some(RevocationFile { entries, digest: _ }) = file {
+            let now = clock.now();
+            list.replace(Source::File, entries.iter().filter_map(|written| entry::of_file(written, now)).collect())?;
+            metrics.file_loaded(true);
+        }
+        let state = match state_file {
+            Some(path) => {
+                let (state, entries) = StateFile::open(path, clock.now())?;
+                list.replace(Source::Shared, entries)?;
+                Some(state)
+            }
+            None => None,
+        };
+        let is_whole = state.as_ref().is_some_and(StateFile::is_whole);
+        tracing::info!(file = list.len_of(Source::File), shared = list.len_of(Source::Shared), "revocations loaded");
+        let file = path.as_ref().map(|path| WatchedFile {
+            path: path.clone(),
+            digest: file.map(|file| file.digest),
+            is_unreadable: false,
+            list: Arc::clone(&list),
+            clock: Arc::clone(&clock),
+            metrics: metrics.clone(),
+        });
+        let shared = SharedRevocations::new(Arc::clone(&list), state, Arc::clone(&clock), metrics.clone());
+        // Where others revoke too, a list that was never read is not the list.
+        list.set_ready(redis.is_none() || is_whole);
+        Ok(Self { list, shared, replication: None, file, clock, metrics })
+    }
+
+    /// Shares the entries of [`Source::Shared`] through a Redis from now on; that of the configuration, with the password and
+    /// the certificates that are in its files.
+    ///
+    /// # Errors
+    ///
+    /// [`NoClient`].
+    pub fn share(
+        &mut self,
+        config: &RedisConfig,
+        password: Option<&Secret>,
+        ca: Option<&[u8]>,
+        metrics: RedisMetrics,
+    ) -> Result<(), NoClient> {
+        let (shared, clock) = (self.shared.clone(), Arc::clone(&self.clock));
+        self.replication = Some(Replication::new(config, password, ca, shared, clock, metrics)?);
+        Ok(())
+    }
+
+    /// The list.
+    #[must_use]
+    pub const fn list(&self) -> &Arc<RevocationList> {
+        &self.list
+    }
+
+    /// The write side, for the admin listener and for whatever replicates.
+    #[must_use]
+    pub const fn shared(&self) -> &SharedRevocations {
+        &self.shared
+    }
+
+    /// Follows the file and the Redis and drops what has expired, until it is dropped.
+    pub async fn run(self) {
+        let Self { list, shared: _, replication, file, clock, metrics } = self;
+        let follow = async {
+            match file {
+                Some(file) => file.follow(watch::INTERVAL).await,
+                None => std::future::pending().await,
+            }
+        };
+        let replicate = async {
+            match replication {
+                Some(replication) => replication.run().await,
+                None => std::future::pending().await,
+            }
+        };
+        tokio::join!(follow, replicate, purge(list, clock, metrics));
+    }
+}
+
+async fn purge(list: Arc<RevocationList>, clock: Arc<dyn Clock>, metrics: RevocationMetrics) {
+    loop {
+        tokio::time::sleep(PURGE_INTERVAL).await;
+        let (list, metrics, now) = (Arc::clone(&list), metrics.clone(), clock.now());
+        let purged = tokio::task::spawn_blocking(move || {
+            let expired = list.purge(now);
+            metrics.expired(expired);
+            expired
+        });
+        if let Ok(expired @ 1..) = purged.await {
+            tracing::info!(entries = expired, "revocations expired");
+        }
+    }
+}
