@@ -6,12 +6,14 @@ CARGO_TARGET_DIR ?= target
 FUZZ_SECONDS ?= 600
 FUZZ_TARGETS := config jwks path token
 
+CHAOS_SECONDS ?= 30
+
 DENY_VERSION := 0.20.2
 FUZZ_VERSION := 0.13.2
 TOOLS := $(CURDIR)/target/tools
 DENY := PATH="$(TOOLS)/bin:$$PATH" cargo-deny
 
-.PHONY: help demo build test test-client test-browser check bench fuzz tools
+.PHONY: help demo build test chaos test-client test-browser check bench fuzz tools
 
 help: ## List these targets
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  make %-12s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
@@ -22,9 +24,13 @@ demo: ## Run a user pool, a sample upstream and the proxy on this machine (PORT=
 build: ## Build what is shipped: target/release/cognigate (slow: fat LTO)
 	cargo build --locked --release -p cognigate
 
-test: ## Run all Rust tests, those in the documentation included
-	cargo test --locked --workspace
+test: ## Run all Rust tests, those in the documentation included, but not `chaos`
+	tests/programs
+	CHAOS_SECONDS=0 cargo test --locked --workspace
 	cargo test --locked --manifest-path fuzz/Cargo.toml --target-dir $(CARGO_TARGET_DIR)
+
+chaos: ## Let key servers fail, keys rotate and strangers flood, CHAOS_SECONDS a phase (30), and print what came of it
+	CHAOS_SECONDS=$(CHAOS_SECONDS) cargo test --locked -p e2e --test chaos
 
 test-client: ## Run the unmodified amazon-cognito-identity-js against a real proxy
 	cargo build --locked -p cognigate
