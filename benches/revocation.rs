@@ -119,7 +119,7 @@ fn callers() -> Outcome<Vec<Identity>> {
 fn naming(callers: &[Identity]) -> Outcome<Vec<Revocation>> {
     let entry = |caller: &Identity| {
         let subject = Subject::new(SubjectKind::Sub, caller.sub())?;
-        Ok(Revocation { subject, issued_before: Some(u64::MAX), expires_at: EXPIRES_AT })
+        Ok(Revocation { subject, issued_before: Some(u64::MAX), expires_at: EXPIRES_AT, made_at: 0 })
     };
     callers.iter().map(entry).collect()
 }
@@ -131,7 +131,7 @@ fn entries(count: usize, seed: u64) -> Outcome<Vec<Revocation>> {
     let entry = |kind| {
         let subject = Subject::new(kind, &uuid(&mut random))?;
         let issued_before = (kind == SubjectKind::Sub).then_some(EXPIRES_AT);
-        Ok(Revocation { subject, issued_before, expires_at: EXPIRES_AT })
+        Ok(Revocation { subject, issued_before, expires_at: EXPIRES_AT, made_at: 0 })
     };
     kinds.map(entry).collect()
 }

@@ -153,7 +153,11 @@ impl Authorizer {
         match self.try_decide(token, policy) {
             Ok(entry) => Ok(entry),
             Err(Refused { rejection, lacking }) => match lacking {
-                Some(Lacking { source, ended }) if source.demand.satisfy(ended).await => self.decide(token, policy),
+                Some(Lacking { source, ended }) if source.demand.satisfy(ended).await => {
+                    // It was counted already.
+                    let token = token.ok_or(Rejection::TokenMissing)?;
+                    self.admit(token, policy, self.clock.now()).map_err(|refused| refused.rejection)
+                }
                 _ => Err(rejection),
             },
         }
@@ -181,15 +185,19 @@ impl Authorizer {
             }
             self.metrics.cache.misses.inc();
         }
-        let verdict = self.verify(token, policy, now, &mut Silent).and_then(|entry| {
-            if let Some(cache) = &self.cache {
-                cache.insert(Arc::clone(&entry), now);
-            }
-            policy.check_grants(entry.identity(), &mut Silent)?;
-            Ok(entry)
-        });
+        let verdict = self.admit(token, policy, now);
         self.metrics.duration_verified.observe(started.elapsed().as_secs_f64());
         verdict
+    }
+
+    /// Verifies a token and remembers what it says.
+    fn admit(&self, token: RawToken<'_>, policy: &Policy, now: UnixSeconds) -> Result<Arc<VerifiedToken>, Refused<'_>> {
+        let entry = self.verify(token, policy, now, &mut Silent)?;
+        if let Some(cache) = &self.cache {
+            cache.insert(Arc::clone(&entry), now);
+        }
+        policy.check_grants(entry.identity(), &mut Silent)?;
+        Ok(entry)
     }
 
     /// Says which rules [`authorize`](Self::authorize) applies to a token, up to the first that is not met, and its

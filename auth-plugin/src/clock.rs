@@ -3,15 +3,26 @@
 //! Tokens carry `NumericDate` values (RFC 7519 section 2), so a whole second since the Unix epoch is all the precision
 //! there is. This is the one place that reads the wall clock; tests hand in a [`FixedClock`].
 
-use std::sync::atomic::{AtomicU64, Ordering};
+use std::{
+    sync::atomic::{AtomicU64, Ordering},
+    time::Duration,
+};
 
 /// Seconds since 1970-01-01T00:00:00Z, leap seconds not counted.
 pub type UnixSeconds = u64;
+
+/// Milliseconds since 1970-01-01T00:00:00Z, leap seconds not counted: for the order of what people do, not for tokens.
+pub type UnixMillis = u64;
 
 /// Tells the time of day.
 pub trait Clock: std::fmt::Debug + Send + Sync {
     /// The current time.
     fn now(&self) -> UnixSeconds;
+
+    /// The current time, more precisely if the clock knows it.
+    fn now_millis(&self) -> UnixMillis {
+        self.now().saturating_mul(1_000)
+    }
 }
 
 /// The operating system's wall clock.
@@ -19,11 +30,19 @@ pub trait Clock: std::fmt::Debug + Send + Sync {
 pub struct SystemClock;
 
 impl Clock for SystemClock {
-    #[expect(clippy::disallowed_methods, reason = "the one place that reads the wall clock")]
     fn now(&self) -> UnixSeconds {
-        // A clock set before 1970 reads as 0, at which no token with keys to check it can be alive.
-        std::time::SystemTime::now().duration_since(std::time::UNIX_EPOCH).map_or(0, |since| since.as_secs())
+        since_1970().as_secs()
     }
+
+    fn now_millis(&self) -> UnixMillis {
+        UnixMillis::try_from(since_1970().as_millis()).unwrap_or(UnixMillis::MAX)
+    }
+}
+
+/// A clock set before 1970 reads as 0, at which no token with keys to check it can be alive.
+#[expect(clippy::disallowed_methods, reason = "the one place that reads the wall clock")]
+fn since_1970() -> Duration {
+    std::time::SystemTime::now().duration_since(std::time::UNIX_EPOCH).unwrap_or_default()
 }
 
 /// A clock that stands still until it is moved by hand.

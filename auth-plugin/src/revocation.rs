@@ -9,7 +9,7 @@
 //!   in both is revoked at every moment.
 //! - A verified token stays in the cache when it is revoked: what is cached is what a token says and not what was decided
 //!   on it, so refusing it again costs a look-up and no signature. A revoked token never enters the cache.
-//! - An entry takes 53 bytes, if its text is a UUID as Cognito's ids are. One of them is taken for each entry that there may
+//! - An entry takes 61 bytes, if its text is a UUID as Cognito's ids are. One of them is taken for each entry that there may
 //!   be, whether or not it is there.
 //! - A list that may not be complete says so with [`RevocationList::is_ready`], and then no token is let through.
 //!
@@ -33,7 +33,11 @@ use thiserror::Error;
 
 pub use self::subject::{InvalidSubject, MAX_SUBJECT_BYTES, Subject, SubjectKind};
 use self::{shard::Entry, slot::Slot, write::WriterLock};
-use crate::{clock::UnixSeconds, identity::Identity, rejection::Rejection};
+use crate::{
+    clock::{UnixMillis, UnixSeconds},
+    identity::Identity,
+    rejection::Rejection,
+};
 
 /// No token lives longer after it was issued, or after the moment that an entry is made, in seconds: Cognito's longest
 /// token, a day, with five minutes for clocks that differ and the largest `clock_skew`, five minutes.
@@ -58,6 +62,9 @@ pub struct Revocation {
     pub issued_before: Option<UnixSeconds>,
     /// When no token that it names can be alive any more. [`UnixSeconds::MAX`] for as long as its source names it.
     pub expires_at: UnixSeconds,
+    /// When it was made, in milliseconds since 1970; 0 where nobody knows, as in the file. The list only keeps it, for whoever
+    /// has to tell what came later: a token that was issued after it is revoked all the same.
+    pub made_at: UnixMillis,
 }
 
 /// Where entries come from.

@@ -7,8 +7,11 @@
 //! other processes ◀──▶ redis
 //! ```
 //!
+//! What is shared holds by the rule of [`change`], wherever it is kept and however it comes.
+//!
 //! Everything that can be wrong at start is an error then: a list that lacks what it should have lets somebody in.
 
+pub mod change;
 pub mod entry;
 pub mod file;
 pub mod metrics;
@@ -16,15 +19,17 @@ pub mod redis;
 pub mod shared;
 pub mod state_file;
 
-use std::{sync::Arc, time::Duration};
+use std::{collections::HashMap, sync::Arc, time::Duration};
 
 use cognigate_auth::{
     clock::Clock,
     revocation::{ListFull, RevocationList, Source},
 };
 use thiserror::Error;
+use tokio::task::JoinSet;
 
 use self::{
+    change::Change,
     file::WatchedFile,
     metrics::RevocationMetrics,
     redis::{NoClient, RedisMetrics, Replication},
@@ -49,6 +54,8 @@ pub struct Revocations {
     list: Arc<RevocationList>,
     shared: SharedRevocations,
     replication: Option<Replication>,
+    /// Whether what is known is enough if Redis cannot be asked.
+    is_enough: bool,
     file: Option<WatchedFile>,
     clock: Arc<dyn Clock>,
     metrics: RevocationMetrics,
@@ -84,28 +91,38 @@ impl Revocations {
             list.replace(Source::File, entries.iter().filter_map(|written| entry::of_file(written, now)).collect())?;
             metrics.file_loaded(true);
         }
-        let state = match state_file {
+        let (state, changes) = match state_file {
             Some(path) => {
-                let (state, entries) = StateFile::open(path, clock.now())?;
-                list.replace(Source::Shared, entries)?;
-                Some(state)
+                let (state, changes) = StateFile::open(path, clock.now())?;
+                (Some(state), changes)
             }
-            None => None,
+            None => (None, Vec::new()),
         };
-        let is_whole = state.as_ref().is_some_and(StateFile::is_whole);
+        let (mut entries, mut removals) = (Vec::new(), Vec::new());
+        for change in changes {
+            match change {
+                Change::Added(entry) => entries.push(entry),
+                Change::Removed(removal) => removals.push(removal),
+            }
+        }
+        list.replace(Source::Shared, entries)?;
+        let place = redis.as_ref().map(redis::place);
+        let was_whole = |(state, place): (&StateFile, &String)| state.is_whole(place, clock.now());
+        let is_enough = state.as_ref().zip(place.as_ref()).is_some_and(was_whole);
         tracing::info!(file = list.len_of(Source::File), shared = list.len_of(Source::Shared), "revocations loaded");
         let file = path.as_ref().map(|path| WatchedFile {
             path: path.clone(),
             digest: file.map(|file| file.digest),
             is_unreadable: false,
+            is_too_long: false,
             list: Arc::clone(&list),
             clock: Arc::clone(&clock),
             metrics: metrics.clone(),
         });
-        let shared = SharedRevocations::new(Arc::clone(&list), state, Arc::clone(&clock), metrics.clone());
-        // Where others revoke too, a list that was never read is not the list.
-        list.set_ready(redis.is_none() || is_whole);
-        Ok(Self { list, shared, replication: None, file, clock, metrics })
+        let shared = SharedRevocations::new(Arc::clone(&list), state, removals, Arc::clone(&clock), metrics.clone());
+        // Where others revoke too, a list that was not read is not the list.
+        list.set_ready(redis.is_none());
+        Ok(Self { list, shared, replication: None, is_enough, file, clock, metrics })
     }
 
     /// Shares the entries of [`Source::Shared`] through a Redis from now on; that of the configuration, with the password and
@@ -122,7 +139,7 @@ impl Revocations {
         metrics: RedisMetrics,
     ) -> Result<(), NoClient> {
         let (shared, clock) = (self.shared.clone(), Arc::clone(&self.clock));
-        self.replication = Some(Replication::new(config, password, ca, shared, clock, metrics)?);
+        self.replication = Some(Replication::new(config, password, ca, shared, self.is_enough, clock, metrics)?);
         Ok(())
     }
 
@@ -138,26 +155,35 @@ impl Revocations {
         &self.shared
     }
 
-    /// Follows the file and the Redis and drops what has expired, until it is dropped.
+    /// Follows the file and the Redis and drops what has expired, until it is dropped. Ends only if one of these has failed,
+    /// which is logged: the list does not hear of everything any more then.
     pub async fn run(self) {
-        let Self { list, shared: _, replication, file, clock, metrics } = self;
-        let follow = async {
-            match file {
-                Some(file) => file.follow(watch::INTERVAL).await,
-                None => std::future::pending().await,
-            }
+        let Self { list, shared, replication, is_enough: _, file, clock, metrics } = self;
+        let mut tasks = JoinSet::new();
+        let mut names = HashMap::new();
+        names.insert(tasks.spawn(purge(list, shared, clock, metrics)).id(), "expiry");
+        if let Some(file) = file {
+            names.insert(tasks.spawn(file.follow(watch::INTERVAL)).id(), "file");
+        }
+        if let Some(replication) = replication {
+            names.insert(tasks.spawn(replication.run()).id(), "redis");
+        }
+        let (id, error) = match tasks.join_next_with_id().await {
+            Some(Ok((id, ()))) => (id, None),
+            Some(Err(error)) => (error.id(), Some(error)),
+            None => return,
         };
-        let replicate = async {
-            match replication {
-                Some(replication) => replication.run().await,
-                None => std::future::pending().await,
-            }
-        };
-        tokio::join!(follow, replicate, purge(list, clock, metrics));
+        let (task, error) = (names.get(&id), error.map(tracing::field::display));
+        tracing::error!(task, error, "revocations are not followed any more");
     }
 }
 
-async fn purge(list: Arc<RevocationList>, clock: Arc<dyn Clock>, metrics: RevocationMetrics) {
+async fn purge(
+    list: Arc<RevocationList>,
+    shared: SharedRevocations,
+    clock: Arc<dyn Clock>,
+    metrics: RevocationMetrics,
+) {
     loop {
         tokio::time::sleep(PURGE_INTERVAL).await;
         let (list, metrics, now) = (Arc::clone(&list), metrics.clone(), clock.now());
@@ -169,5 +195,6 @@ async fn purge(list: Arc<RevocationList>, clock: Arc<dyn Clock>, metrics: Revoca
         if let Ok(expired @ 1..) = purged.await {
             tracing::info!(entries = expired, "revocations expired");
         }
+        shared.purge_removals(now).await;
     }
 }

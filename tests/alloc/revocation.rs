@@ -23,8 +23,8 @@ const NOW: UnixSeconds = 1_700_000_000;
 const ISSUER: &str = "https://issuer.example";
 const MILLION: usize = 1_000_000;
 
-/// What an entry may take at most: 53 bytes, and its part of what a shard takes.
-const ENTRY_BYTES: usize = 56;
+/// What an entry may take at most: 61 bytes, and its part of what a shard takes.
+const ENTRY_BYTES: usize = 64;
 
 type Outcome<T> = Result<T, Box<dyn Error>>;
 
@@ -83,5 +83,5 @@ fn entry(serial: usize, text: &mut String) -> Outcome<Revocation> {
     write!(text, "{serial:08x}-4b5a-4978-8796-a5b4c3d2e1f0")?;
     let kind = *SubjectKind::ALL.get(serial % SubjectKind::ALL.len()).ok_or("no such kind")?;
     let issued_before = (kind == SubjectKind::Sub).then_some(NOW);
-    Ok(Revocation { subject: Subject::new(kind, text)?, issued_before, expires_at: NOW + 3_600 })
+    Ok(Revocation { subject: Subject::new(kind, text)?, issued_before, expires_at: NOW + 3_600, made_at: NOW * 1_000 })
 }

@@ -117,6 +117,7 @@ fn revocation(Entry { subject: (kind, text), issued_before, expires_at }: &Entry
         subject: Subject::new(*kind, text).unwrap(),
         issued_before: (*kind == SubjectKind::Sub).then_some(*issued_before),
         expires_at: *expires_at,
+        made_at: 0,
     }
 }
 

@@ -177,7 +177,7 @@ fn several_are_revoked_together_or_not_at_all() {
     assert_eq!(bad.status, 400);
     let full = guarded.post(&json!([{ "jti": "c" }, { "jti": "d" }]));
     assert_eq!(full.status, 507);
-    assert_eq!(message(&full), "nothing was revoked: more than 3 revocations (`revocation.max_entries`)");
+    assert_eq!(message(&full), "nothing was changed: more than 3 revocations (`revocation.max_entries`)");
     assert_eq!([named("a"), named("b")], ["token_revoked", "token_revoked"].map(|reason| Some(reason.to_owned())));
     assert_eq!([named("c"), named("d")], [None, None]);
     // What is there takes no more room, and the later times hold.
@@ -378,31 +378,35 @@ fn what_the_files_lack_is_a_configuration_error() {
         let path = directory.write(name, text);
         fs::set_permissions(path, fs::Permissions::from_mode(mode)).unwrap();
     }
-    let config = |token: &str| {
+    directory.write("empty.crt", "# none\n");
+    directory.write("broken.crt", "-----BEGIN CERTIFICATE-----\nAAAA\n-----END CERTIFICATE-----\n");
+    let config = |token: &str, ca: &str| {
         format!(
             "
 listeners: [{{ address: 127.0.0.1:0 }}]
 admin: {{ address: 127.0.0.1:0, token_file: {token} }}
 upstreams: {{ items: {{ endpoints: ['127.0.0.1:1'] }} }}
 routes: [{{ match: {{ path: / }}, auth: none, upstream: items }}]
-revocation: {{ redis: {{ url: 'rediss://localhost', ca: absent.crt, password_file: absent }} }}
+revocation: {{ redis: {{ url: 'rediss://localhost', ca: {ca}, password_file: absent }} }}
 "
         )
     };
-    for (token, error) in [
-        ("absent", "cannot be read: No such file or directory"),
-        ("short", "has 10 characters: one line of 16 to 256 visible ASCII characters"),
-        ("lines", "has more than one line"),
-        ("open", "may be written by every user of this machine"),
+    let (absent, useless) =
+        ("cannot be read: No such file or directory", "does not hold certificates that can be used");
+    for (token, error, ca, ca_error) in [
+        ("absent", absent, "absent.crt", absent),
+        ("short", "has 10 characters: one line of 16 to 256 visible ASCII characters", "empty.crt", useless),
+        ("lines", "has more than one line", "broken.crt", useless),
+        ("open", "may be written by every user of this machine", "absent.crt", absent),
     ] {
-        let file = directory.write("cognigate.yaml", &config(token));
+        let file = directory.write("cognigate.yaml", &config(token, ca));
         let mut process = Process::spawn(Command::new(BINARY).args(["check", "-c"]).arg(&file));
         assert_eq!(process.wait_exit(PATIENCE).and_then(|status| status.code()), Some(78), "{token}");
         let log = process.stderr().text();
         let lines: Vec<_> = log.lines().collect();
         assert!(lines[0].contains("cognigate.yaml: admin.token_file: ") && lines[0].contains(error), "{log}");
         assert!(lines[1].contains("revocation.redis.password_file: "), "{log}");
-        assert!(lines[2].contains("revocation.redis.ca: "), "{log}");
+        assert!(lines[2].contains("revocation.redis.ca: ") && lines[2].contains(ca_error), "{log}");
         assert!(!log.contains("0123456789"), "{log}");
     }
 }

@@ -1,5 +1,7 @@
 //! Processes that share revocations through a Redis, and a Redis that comes and goes.
 
+mod order;
+
 use std::{
     net::SocketAddr,
     time::{Duration, Instant},
@@ -179,6 +181,61 @@ fn what_was_taken_back_while_a_process_was_away_stays_taken_back() {
 }
 
 #[test]
+fn a_process_that_was_away_asks_before_it_serves() {
+    let (files, mut redis) = (Files::new(), Redis::start(&[]));
+    let section = redis.section();
+    let revocation = |redis: &str| format!("{{ state_file: {}, redis: {redis} }}", files.0.path("state").display());
+    let there = launch_with(&files, &redis);
+    for round in 0..5 {
+        let away = launch(&files, &revocation(&section));
+        away.proxy.wait_ready();
+        drop(away);
+        let session = format!("session-{round}");
+        revoke(&there.proxy, &session);
+        let back = launch(&files, &revocation(&section));
+        back.proxy.wait_ready();
+        assert!(is_refused(back.proxy.address(), &session_token(&back, &session)));
+    }
+    redis.kill();
+    let elsewhere = launch(&files, &revocation(&section.replace("timeout", "key: others, timeout")));
+    elsewhere.wait_keys();
+    let is_away = || elsewhere.proxy.log().contains("revocations are not shared").then_some(());
+    eventually("a refusal", is_away);
+    assert_eq!(elsewhere.proxy.admin("/readyz").status, 503, "what it kept is of another key");
+}
+
+#[test]
+fn an_odd_record_in_redis_is_taken_for_the_safe_side_and_harms_no_restart() {
+    let (files, redis) = (Files::new(), Redis::start(&[]));
+    let user = "a-user";
+    // With no moment, as nobody writes it; the second ends nowhere, and the others say nothing.
+    redis.command(&format!("HSET cognigate:revocations sub:{user} \"+ 7 - 99999999999\" jti:a \"+ 7 5 99999999999\""));
+    redis.command("HSET cognigate:revocations sub: \"+ 1 - 9\" jti:b \"+ 1\" aud:c x @version x");
+    redis.command("HSET cognigate:revocations @version 7");
+    let revocation = format!("{{ state_file: {}, redis: {} }}", files.0.path("state").display(), redis.section());
+    for _ in 0..2 {
+        let edge = launch(&files, &revocation);
+        edge.proxy.wait_ready();
+        let token = get("/items/1").token(&edge.pool.id_token(&json!({ "sub": user })));
+        assert!(is_refused(edge.proxy.address(), &token));
+    }
+}
+
+#[test]
+fn a_list_that_is_too_short_for_all_of_it_is_not_taken_for_whole() {
+    let (files, redis) = (Files::new(), Redis::start(&[]));
+    let there = launch_with(&files, &redis);
+    for session in ["a", "b", "c"] {
+        revoke(&there.proxy, session);
+    }
+    let short = launch(&files, &format!("{{ max_entries: 2, redis: {} }}", redis.section()));
+    short.wait_keys();
+    eventually("an error", || short.proxy.log().contains("not all shared revocations fit").then_some(()));
+    await_connected(&short.proxy, 1.0);
+    assert_eq!(short.proxy.admin("/readyz").status, 503);
+}
+
+#[test]
 fn a_process_that_knows_nothing_lets_nobody_in_until_it_has_asked() {
     let (files, mut redis) = (Files::new(), Redis::start(&[]));
     let section = redis.section();
@@ -219,7 +276,15 @@ fn a_redis_that_asks_who_calls_is_told() {
     let files = Files::new();
     let password = files.0.write("password", "open-sesame");
     // No more than the documentation says.
-    let may = ["~cognigate:revocations", "&cognigate:revocations", "+@connection", "+@hash", "+@pubsub", "+@scripting"];
+    let may = [
+        "~cognigate:revocations",
+        "&cognigate:revocations",
+        "+@connection",
+        "+@hash",
+        "+@pubsub",
+        "+@scripting",
+        "+time",
+    ];
     let user = ["--user", "cognigate", "on", ">open-sesame"];
     let redis = Redis::start(&[&user[..], &may, &["--requirepass", "another"]].concat());
     let section = |username: &str| {

@@ -50,6 +50,7 @@ fn a_new_key_works_on_its_first_token() {
     let metrics = edge.proxy.metrics();
     assert_eq!(metrics.sum("cognigate_jwks_rotations_total", &[("user_pool", "main")]), 1.0);
     assert_eq!(metrics.sum("cognigate_jwks_waiting_requests", &[]), 0.0);
+    assert_eq!(metrics.sum("cognigate_token_cache_misses_total", &[]), 2.0, "a token that waited is counted once");
     let log = edge.proxy.log();
     assert!(log.lines().any(|line| line.contains("keys rotated") && line.contains("key-2")), "{log}");
 }

@@ -2,6 +2,7 @@
 
 use std::{
     fs,
+    io::{BufRead, BufReader, Write},
     net::TcpStream,
     path::Path,
     process::Command,
@@ -96,6 +97,21 @@ impl Redis {
         }
         self.process = Some(Process::spawn(&mut command));
         eventually("redis", || TcpStream::connect(self.address()).ok());
+    }
+
+    /// Has it do something, and returns the first line of its answer. `command`: as it is typed.
+    ///
+    /// # Panics
+    ///
+    /// If it does not answer, or with an error.
+    #[track_caller]
+    pub fn command(&self, command: &str) -> String {
+        let mut stream = TcpStream::connect(self.address()).expect("it runs");
+        stream.write_all(format!("{command}\r\n").as_bytes()).expect("it listens");
+        let mut answer = String::new();
+        BufReader::new(stream).read_line(&mut answer).expect("it answers");
+        assert!(!answer.is_empty() && !answer.starts_with('-'), "{command}: {answer}");
+        answer
     }
 
     /// Writes a file next to it and returns its path.

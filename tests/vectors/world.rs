@@ -140,13 +140,13 @@ pub(crate) fn revocations() -> [Revocation; 4] {
     ]
     .map(|(kind, text, issued_before)| {
         let subject = Subject::new(kind, text).unwrap();
-        Revocation { subject, issued_before, expires_at: u64::MAX }
+        Revocation { subject, issued_before, expires_at: u64::MAX, made_at: 0 }
     })
 }
 
 /// The file that says so.
 pub(crate) fn revocation_file() -> String {
-    let entry = |Revocation { subject, issued_before, expires_at: _ }| {
+    let entry = |Revocation { subject, issued_before, expires_at: _, made_at: _ }| {
         let issued_before = issued_before.map_or(String::new(), |time| format!(", issued_before: {time}"));
         format!("  - {{ {}: {subject}{issued_before} }}\n", subject.kind())
     };

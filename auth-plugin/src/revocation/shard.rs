@@ -11,7 +11,7 @@ use super::{
     Revocation, Source,
     subject::{Id, Subject, SubjectKind},
 };
-use crate::clock::UnixSeconds;
+use crate::clock::{UnixMillis, UnixSeconds};
 
 /// What one source says about one subject.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -20,6 +20,7 @@ pub(super) struct Entry {
     /// Of a user: tokens issued before it are revoked. Of the other kinds: all are.
     issued_before: UnixSeconds,
     pub(super) expires_at: UnixSeconds,
+    made_at: UnixMillis,
     pub(super) hash: u32,
     pub(super) kind: SubjectKind,
     pub(super) source: Source,
@@ -27,12 +28,12 @@ pub(super) struct Entry {
 
 impl Entry {
     pub(super) fn new(source: Source, entry: Revocation, hash: u32) -> Self {
-        let Revocation { subject: Subject { kind, id }, issued_before, expires_at } = entry;
+        let Revocation { subject: Subject { kind, id }, issued_before, expires_at, made_at } = entry;
         let issued_before = match kind {
             SubjectKind::Jti | SubjectKind::OriginJti => UnixSeconds::MAX,
             SubjectKind::Sub => issued_before.unwrap_or(UnixSeconds::MAX),
         };
-        Self { id, issued_before, expires_at, hash, kind, source }
+        Self { id, issued_before, expires_at, made_at, hash, kind, source }
     }
 
     pub(super) fn revocation(&self) -> Revocation {
@@ -41,7 +42,7 @@ impl Entry {
             SubjectKind::Sub => Some(self.issued_before),
         };
         let subject = Subject { kind: self.kind, id: self.id.clone() };
-        Revocation { subject, issued_before, expires_at: self.expires_at }
+        Revocation { subject, issued_before, expires_at: self.expires_at, made_at: self.made_at }
     }
 
     /// Whether a token that names the subject is revoked, by when it was issued.
@@ -52,12 +53,13 @@ impl Entry {
         }
     }
 
-    /// Makes this entry the stricter of two for the same subject. Says whether that changed it.
+    /// Makes this entry the stricter of two for the same subject, made when the later was. Says whether that changed it.
     pub(super) fn tighten(&mut self, other: &Self) -> bool {
         let issued_before = self.issued_before.max(other.issued_before);
         let expires_at = self.expires_at.max(other.expires_at);
-        let is_changed = (issued_before, expires_at) != (self.issued_before, self.expires_at);
-        (self.issued_before, self.expires_at) = (issued_before, expires_at);
+        let made_at = self.made_at.max(other.made_at);
+        let is_changed = (issued_before, expires_at, made_at) != (self.issued_before, self.expires_at, self.made_at);
+        (self.issued_before, self.expires_at, self.made_at) = (issued_before, expires_at, made_at);
         is_changed
     }
 
@@ -113,4 +115,4 @@ impl Shard {
     }
 }
 
-const _: () = assert!(size_of::<Entry>() <= 48, "a million entries are to fit into 64 MiB");
+const _: () = assert!(size_of::<Entry>() <= 56, "a million entries are to fit into 64 MiB");

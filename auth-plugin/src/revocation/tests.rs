@@ -17,7 +17,7 @@ fn revocation(
     issued_before: Option<UnixSeconds>,
     expires_at: UnixSeconds,
 ) -> Revocation {
-    Revocation { subject: subject(kind, text), issued_before, expires_at }
+    Revocation { subject: subject(kind, text), issued_before, expires_at, made_at: 0 }
 }
 
 /// The entries of a kind that needs no moment, for as long as their source names them.

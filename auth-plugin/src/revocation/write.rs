@@ -20,7 +20,8 @@ use crate::clock::UnixSeconds;
 pub(super) type WriterLock = Mutex<()>;
 
 impl RevocationList {
-    /// Replaces all entries of a source. Of several for one subject the stricter times hold. A token that both the old and the
+    /// Replaces all entries of a source. Of several for one subject the stricter times hold, and the
+    /// later `made_at`. A token that both the old and the
     /// new ones name, by whichever claim, is revoked at every moment: what comes is there before anything leaves.
     ///
     /// # Errors
@@ -40,16 +41,14 @@ impl RevocationList {
         let kept = self.len() - self.len_of(source);
         self.check_room(kept + fresh.len())?;
         let leaving = self.publish_beside_old(source, fresh);
-        // From here on a reader that misses what leaves finds what comes, or sees that it has to look again.
-        self.departures.fetch_add(1, Ordering::AcqRel);
-        fence(Ordering::Release);
+        self.announce_departure();
         for (slot, entries) in leaving {
             self.publish(slot, entries);
         }
         Ok(())
     }
 
-    /// Adds an entry. If its source has one for the subject, the later of the times hold.
+    /// Adds an entry. If its source has one for the subject, the later of all times hold.
     ///
     /// # Errors
     ///
@@ -80,6 +79,7 @@ impl RevocationList {
             |entry: &Entry| entry.source == source && entry.compare_subject(hash, subject.kind, &subject.id).is_eq();
         let has_it = slot.load().as_deref().is_some_and(|shard| shard.entries().iter().any(is_it));
         if has_it {
+            self.announce_departure();
             self.publish(slot, entries_of(slot, |entry| !is_it(entry)));
         }
         has_it
@@ -90,6 +90,7 @@ impl RevocationList {
         let is_alive = |entry: &Entry| entry.expires_at > now || entry.expires_at == UnixSeconds::MAX;
         let _turn = self.writer.lock();
         let before = self.len();
+        self.announce_departure();
         for slot in &self.slots {
             let is_due = slot.load().as_deref().is_some_and(|shard| !shard.entries().iter().all(is_alive));
             if is_due {
@@ -97,6 +98,13 @@ impl RevocationList {
             }
         }
         before - self.len()
+    }
+
+    /// Before anything leaves: from here on a reader that misses it finds what has come in its place, or sees that it has to
+    /// look again.
+    fn announce_departure(&self) {
+        self.departures.fetch_add(1, Ordering::AcqRel);
+        fence(Ordering::Release);
     }
 
     /// Publishes the entries of a source, sorted, beside those that it has. Returns the slots that hold more than they are to

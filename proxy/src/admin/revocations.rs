@@ -155,7 +155,7 @@ async fn in_time<T>(change: impl Future<Output = Result<T, ChangeError>>) -> Res
     match timeout(CHANGE_TIMEOUT, change).await {
         Ok(Ok(done)) => Ok(done),
         Ok(Err(ChangeError::Full(full))) => {
-            let message = format!("nothing was revoked: {full} (`revocation.max_entries`)");
+            let message = format!("nothing was changed: {full} (`revocation.max_entries`)");
             Err(Page::message(StatusCode::INSUFFICIENT_STORAGE, &message))
         }
         Ok(Err(ChangeError::State(error))) => {

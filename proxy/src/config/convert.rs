@@ -18,7 +18,7 @@ use std::{
     net::{IpAddr, SocketAddr},
     num::NonZeroUsize,
     ops::RangeInclusive,
-    path::{Path, PathBuf},
+    path::{Component, Path, PathBuf},
 };
 
 use cognigate_auth::cache::MIN_CACHE_BYTES;
@@ -169,10 +169,27 @@ struct StateFiles(HashMap<PathBuf, String>);
 
 impl StateFiles {
     fn check(&mut self, file: &Path, at: &At<'_>) {
-        if let Some(other) = self.0.insert(file.to_owned(), at.to_string()) {
+        if let Some(other) = self.0.insert(plain(file), at.to_string()) {
             at.report(BrokenRule::SameStateFile { file: file.to_owned(), other });
         }
     }
+}
+
+/// One of the spellings of a path: without `.` and `..`, and from the root where there is one. Asks no disk, so that links are
+/// not seen through.
+fn plain(path: &Path) -> PathBuf {
+    let whole = std::path::absolute(path).unwrap_or_else(|_| path.to_owned());
+    let mut plain = PathBuf::new();
+    for component in whole.components() {
+        match component {
+            Component::CurDir => {}
+            Component::ParentDir => {
+                plain.pop();
+            }
+            Component::Normal(_) | Component::Prefix(_) | Component::RootDir => plain.push(component),
+        }
+    }
+    plain
 }
 
 /// Client ids, scopes, groups: each once, and none that no token can have.

@@ -3,6 +3,11 @@
 
 use std::path::Path;
 
+use rustls::{
+    RootCertStore,
+    pki_types::{CertificateDer, pem::PemObject},
+};
+
 use super::{
     error::{ConfigError, ConfigErrors},
     load,
@@ -24,7 +29,7 @@ pub struct Files {
     pub revocations: Option<RevocationFile>,
     /// `revocation.redis.password_file`
     pub redis_password: Option<Secret>,
-    /// `revocation.redis.ca`: certificates in PEM, not looked at yet.
+    /// `revocation.redis.ca`: certificates in PEM, one at least.
     pub redis_ca: Option<Vec<u8>>,
 }
 
@@ -43,13 +48,20 @@ impl Files {
             admin_token: reader.secret("admin.token_file", config.admin.token_file.as_deref(), SecretKind::BearerToken),
             revocations: reader.revocations(revocation_file.as_deref(), *max_entries),
             redis_password: reader.secret("revocation.redis.password_file", password_file, SecretKind::Password),
-            redis_ca: reader.bytes("revocation.redis.ca", redis.and_then(|redis| redis.ca.as_deref())),
+            redis_ca: reader.certificates("revocation.redis.ca", redis.and_then(|redis| redis.ca.as_deref())),
         };
         match reader.errors.is_empty() {
             true => Ok(files),
             false => Err(reader.errors.into()),
         }
     }
+}
+
+/// Whether there is a certificate, and nothing that looks like one and is none.
+fn has_certificates(pem: &[u8]) -> bool {
+    let mut roots = RootCertStore::empty();
+    let is_added = |certificate: Result<_, _>| certificate.is_ok_and(|certificate| roots.add(certificate).is_ok());
+    CertificateDer::pem_slice_iter(pem).all(is_added) && !roots.is_empty()
 }
 
 /// Reads one file after the other, and keeps what is wrong with each.
@@ -73,10 +85,11 @@ impl Reader<'_> {
         }
     }
 
-    fn bytes(&mut self, key: &str, path: Option<&Path>) -> Option<Vec<u8>> {
+    fn certificates(&mut self, key: &str, path: Option<&Path>) -> Option<Vec<u8>> {
         let path = path?;
         match load::read(path, MAX_CERTIFICATE_BYTES) {
-            Ok(Some(bytes)) => Some(bytes),
+            Ok(Some(bytes)) if has_certificates(&bytes) => Some(bytes),
+            Ok(Some(_)) => self.refuse(key, BrokenRule::NoCertificate(path.into())),
             Ok(None) => self.unreadable(key, path, "more than 1 MiB"),
             Err(cause) => self.unreadable(key, path, &cause.to_string()),
         }

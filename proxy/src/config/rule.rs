@@ -149,6 +149,9 @@ pub enum BrokenRule {
     /// A pool that does not say whose tokens it is about.
     #[error("neither `id` nor `issuer`: give the pool's id, or for an emulator the `iss` of its tokens")]
     PoolIdMissing,
+    /// A file of certificates that holds none, or one that cannot be used.
+    #[error("{0:?} does not hold certificates that can be used (PEM: -----BEGIN CERTIFICATE-----)")]
+    NoCertificate(PathBuf),
     /// Not a network.
     #[error("{0:?} is not a network (an IP address, and how many bits of it count: 10.0.0.0/8, fd00::/8, 192.0.2.1)")]
     Network(String),

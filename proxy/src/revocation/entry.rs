@@ -49,10 +49,10 @@ pub fn of_file(entry: &RevocationEntry, now: UnixSeconds) -> Option<Revocation> 
     let until_none_is_left =
         issued_before.map_or(UnixSeconds::MAX, |moment| moment.saturating_add(MAX_TOKEN_LIFETIME_SECONDS));
     let expires_at = expires_at.unwrap_or(until_none_is_left);
-    (expires_at > now).then_some(Revocation { subject, issued_before, expires_at })
+    (expires_at > now).then_some(Revocation { subject, issued_before, expires_at, made_at: 0 })
 }
 
-/// An entry that somebody makes now.
+/// An entry that somebody makes now. When exactly is said once it is its turn.
 ///
 /// # Errors
 ///
@@ -69,7 +69,7 @@ pub fn of_admin(entry: RevocationEntry, now: UnixSeconds) -> Result<Revocation, 
     }
     match expires_at.unwrap_or(now.saturating_add(MAX_TOKEN_LIFETIME_SECONDS)) {
         found if found <= now => Err(UntimelyEntry::Expired { found, now }),
-        expires_at => Ok(Revocation { subject, issued_before, expires_at }),
+        expires_at => Ok(Revocation { subject, issued_before, expires_at, made_at: 0 }),
     }
 }
 
@@ -108,7 +108,7 @@ impl<'e> EntryText<'e> {
     /// An entry, with its times.
     #[must_use]
     pub fn of(entry: &'e Revocation) -> Self {
-        let Revocation { subject, issued_before, expires_at } = entry;
+        let Revocation { subject, issued_before, expires_at, made_at: _ } = entry;
         Self { issued_before: *issued_before, expires_at: Some(*expires_at), ..Self::of_subject(subject) }
     }
 
@@ -171,6 +171,7 @@ mod tests {
             subject: Subject::new(SubjectKind::Sub, "a\"b").unwrap(),
             issued_before: Some(1),
             expires_at: 2,
+            made_at: 3,
         };
         let text = serde_json::to_string(&EntryText::of(&revocation)).unwrap();
         assert_eq!(text, r#"{"sub":"a\"b","issued_before":1,"expires_at":2}"#);
@@ -178,6 +179,7 @@ mod tests {
             subject: Subject::new(SubjectKind::Jti, "a").unwrap(),
             issued_before: None,
             expires_at: u64::MAX,
+            made_at: 0,
         };
         let text = serde_json::to_string(&EntryText::with_source(Source::File, &forever)).unwrap();
         assert_eq!(text, r#"{"jti":"a","source":"file"}"#);

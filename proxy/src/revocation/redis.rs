@@ -1,13 +1,16 @@
 //! Shares revocations between processes through a Redis: a hash that holds them all, and a channel of the same name that tells
 //! each change as it is made.
 //!
+//! - What holds of a subject is the [merge](super::change) of all that was heard of it, in Redis as in every process, so that
+//!   it does not matter how often something is told, or when.
 //! - A change that is made here is told at once, or as soon as there is a Redis to tell: it holds here meanwhile.
-//! - Whoever connects first gives Redis what it has lost and then reads all of it, so that a process that was away catches
-//!   up, and a Redis that comes back empty is filled again. What was taken back is remembered in Redis for as long as it would
-//!   have held, so that nobody brings it back by mistake.
-//! - Once a second the version in Redis is compared with what was heard. If something was missed, all is read again.
+//! - Whoever connects first tells Redis all that it knows and then reads all of it, so that a process that was away catches
+//!   up, and a Redis that comes back empty is filled again. What was removed is known for as long as it would have held, so
+//!   that nobody brings it back by mistake.
+//! - Once a second the version in Redis is compared with what was heard. If something was missed, all is told and read again.
 //! - While Redis is away, what was known last holds. It is logged once, counted, and tried again and again.
-//! - A list that knows nothing yet is not ready until Redis was read once.
+//! - A list is not ready until Redis was read whole; if it cannot be read at the start, until then a list that was whole when
+//!   the process ended, not too long ago, is taken for whole.
 //!
 //! Needs Redis 6: both commands and the channel go over one connection (RESP3), so that they have one order.
 
@@ -30,7 +33,7 @@ use tokio::sync::broadcast;
 use self::{script::Scripts, session::Session};
 use super::shared::{Changes, SharedRevocations};
 use crate::{
-    config::{model::RedisConfig, secret::Secret},
+    config::{model::RedisConfig, redis::RedisAddress, secret::Secret},
     telemetry::metrics::registered,
 };
 
@@ -90,14 +93,16 @@ pub struct Replication {
     client: Client,
     connection: AsyncConnectionConfig,
     key: Box<str>,
+    /// Which Redis and which key, in words.
+    place: String,
     /// What this process calls itself on the channel.
     origin: String,
     timeout: Duration,
     shared: SharedRevocations,
     /// What is changed here.
     local: broadcast::Receiver<Changes>,
-    /// What was changed here and could not be told yet.
-    untold: Option<Changes>,
+    /// Whether what is known from before the start is enough if Redis cannot be asked. Until it was asked first.
+    is_enough: bool,
     clock: Arc<dyn Clock>,
     metrics: RedisMetrics,
     random: fastrand::Rng,
@@ -106,6 +111,7 @@ pub struct Replication {
 
 impl Replication {
     /// A replication of `shared`, for [`run`](Self::run). Connects to nothing yet. `ca`: certificates in PEM.
+    /// `is_enough`: the list may be used although Redis cannot be asked.
     ///
     /// # Errors
     ///
@@ -115,6 +121,7 @@ impl Replication {
         password: Option<&Secret>,
         ca: Option<&[u8]>,
         shared: SharedRevocations,
+        is_enough: bool,
         clock: Arc<dyn Clock>,
         metrics: RedisMetrics,
     ) -> Result<Self, NoClient> {
@@ -124,10 +131,11 @@ impl Replication {
             client: client(config, password, ca).map_err(NoClient)?,
             connection: AsyncConnectionConfig::new().set_connection_timeout(timeout).set_response_timeout(timeout),
             key: config.key.clone(),
+            place: place(config),
             origin: format!("{:016x}{:016x}", random.u64(..), random.u64(..)),
             timeout: config.timeout,
             local: shared.subscribe(),
-            untold: None,
+            is_enough,
             shared,
             clock,
             metrics,
@@ -144,15 +152,25 @@ impl Replication {
                 Ok(session) => session.serve().await,
                 Err(error) => error,
             };
+            self.do_with_what_there_is();
             self.note_loss(&lost);
             tokio::time::sleep(self.wait()).await;
         }
     }
 
-    async fn note_connection(&mut self) {
+    fn note_connection(&mut self) {
         self.failures = 0;
+        self.is_enough = false;
         self.metrics.connected.set(1);
-        self.shared.note_whole().await;
+    }
+
+    /// Takes the list for whole if it was, and Redis could not be asked since the start.
+    fn do_with_what_there_is(&mut self) {
+        if std::mem::take(&mut self.is_enough) {
+            let revocations = self.shared.list().len();
+            tracing::warn!(key = &*self.key, revocations, "revocations are those from before the start");
+            self.shared.list().set_ready(true);
+        }
     }
 
     fn note_loss(&mut self, error: &RedisError) {
@@ -172,6 +190,14 @@ impl Replication {
         let wait = FIRST_RETRY.saturating_mul(1 << doublings).min(LAST_RETRY);
         wait.mul_f64(1.0 - SPREAD + 2.0 * SPREAD * self.random.f64())
     }
+}
+
+/// Which Redis, and what of it.
+#[must_use]
+pub fn place(RedisConfig { address, key, .. }: &RedisConfig) -> String {
+    let RedisAddress { is_tls, host, port, database } = address;
+    let scheme = if *is_tls { "rediss" } else { "redis" };
+    format!("{scheme}://{host}:{port}/{database} {key}")
 }
 
 fn client(config: &RedisConfig, password: Option<&Secret>, ca: Option<&[u8]>) -> Result<Client, RedisError> {

@@ -73,7 +73,7 @@ impl Gate {
     /// Puts an entry on the list, for as long as it is there.
     pub(super) fn revoke(&self, kind: SubjectKind, text: &str, issued_before: Option<UnixSeconds>) {
         let subject = Subject::new(kind, text).unwrap();
-        let entry = Revocation { subject, issued_before, expires_at: UnixSeconds::MAX };
+        let entry = Revocation { subject, issued_before, expires_at: UnixSeconds::MAX, made_at: 0 };
         self.revocations.add(Source::Shared, entry).unwrap();
     }
 

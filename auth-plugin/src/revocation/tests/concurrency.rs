@@ -150,3 +150,20 @@ fn a_token_that_one_layer_names_by_its_id_and_the_next_by_its_session_is_revoked
         }
     });
 }
+
+#[test]
+fn a_token_that_gets_another_entry_before_it_loses_one_is_revoked_at_every_moment() {
+    let list = RevocationList::with_shards(SHARDS, 10_000);
+    let identity = caller();
+    let named = [(SubjectKind::Jti, "token"), (SubjectKind::OriginJti, "session"), (SubjectKind::Sub, "user")];
+    let entries = named.map(|(kind, text)| revocation(kind, text, Some(100), 50));
+    list.add(Source::Shared, entries[0].clone()).unwrap();
+    let count = || (0..100).filter(|_| !list.revokes(&identity)).count();
+    assert_none_missed(count, |await_readers| {
+        await_readers();
+        for (leaves, comes) in entries.iter().zip(entries.iter().cycle().skip(1)).cycle().take(30 * REPLACEMENTS) {
+            list.add(Source::Shared, comes.clone()).unwrap();
+            assert!(list.remove(Source::Shared, &leaves.subject));
+        }
+    });
+}

@@ -30,9 +30,9 @@ fn any_subject() -> impl Strategy<Value = Subject> {
 
 fn any_revocation() -> impl Strategy<Value = Revocation> {
     let ends = prop_oneof![4 => 0..8_u64, 1 => Just(UnixSeconds::MAX)];
-    (any_subject(), 0..8_u64, ends).prop_map(|(subject, before, expires_at)| {
+    (any_subject(), 0..8_u64, ends, 0..8_u64).prop_map(|(subject, before, expires_at, made_at)| {
         let issued_before = (subject.kind() == SubjectKind::Sub).then_some(before);
-        Revocation { subject, issued_before, expires_at }
+        Revocation { subject, issued_before, expires_at, made_at }
     })
 }
 
@@ -80,6 +80,7 @@ impl Model {
         let own = self.0.entry((entry.subject.clone(), source)).or_insert_with(|| entry.clone());
         own.issued_before = own.issued_before.max(entry.issued_before);
         own.expires_at = own.expires_at.max(entry.expires_at);
+        own.made_at = own.made_at.max(entry.made_at);
     }
 
     fn find(&self, subject: &Subject) -> Vec<(Source, Revocation)> {

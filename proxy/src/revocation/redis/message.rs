@@ -9,7 +9,6 @@ use super::record::Record;
 /// A change that somebody made.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(super) struct Message {
-    pub(super) origin: String,
     pub(super) version: u64,
     pub(super) records: Vec<Record>,
 }
@@ -41,12 +40,12 @@ impl Pushed {
 impl Message {
     fn read(text: &str) -> Option<Self> {
         let mut lines = text.split('\n');
-        let (origin, version) = (lines.next()?.to_owned(), lines.next()?.parse().ok()?);
+        let (_who, version) = (lines.next()?, lines.next()?.parse().ok()?);
         let mut records = Vec::new();
         while let (Some(field), Some(value)) = (lines.next(), lines.next()) {
             records.push(Record { field: field.to_owned(), value: value.to_owned() });
         }
-        Some(Self { origin, version, records })
+        Some(Self { version, records })
     }
 }
 
@@ -65,13 +64,9 @@ mod tests {
             data: vec![Value::BulkString(b"channel".to_vec()), Value::BulkString(payload.to_vec())],
         };
         let record = |field: &str, value: &str| Record { field: field.to_owned(), value: value.to_owned() };
-        let message = Message {
-            origin: "me".to_owned(),
-            version: 17,
-            records: vec![record("jti:a", "+ - 1"), record("sub:b", "- - 2")],
-        };
+        let message = Message { version: 17, records: vec![record("jti:a", "+ 7 - 1"), record("sub:b", "- 8 - 2")] };
         for (payload, expected) in [
-            (&b"me\n17\njti:a\n+ - 1\nsub:b\n- - 2"[..], Pushed::Message(message)),
+            (&b"me\n17\njti:a\n+ 7 - 1\nsub:b\n- 8 - 2"[..], Pushed::Message(message)),
             (b"me\nx\njti:a\n+ - 1", Pushed::Other),
             (b"me", Pushed::Other),
             (b"\xff", Pushed::Other),

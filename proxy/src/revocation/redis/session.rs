@@ -2,22 +2,27 @@
 
 use std::{io, time::Duration};
 
-use cognigate_auth::revocation::Revocation;
 use redis::{AsyncCommands, RedisError, RedisResult, Script, aio::MultiplexedConnection};
 use tokio::{
-    sync::{broadcast::error::RecvError, mpsc},
-    time::{MissedTickBehavior, interval, timeout},
+    sync::{
+        broadcast::error::{RecvError, TryRecvError},
+        mpsc::{self, error::TryRecvError as NothingPushed},
+    },
+    time::{Instant, MissedTickBehavior, interval, timeout},
 };
 
 use super::{
     Replication,
     message::{Message, Pushed},
-    record::{Record, Statement, VERSION_FIELD},
+    record::{Record, VERSION_FIELD},
     script::Scripts,
 };
-use crate::revocation::shared::{Change, ChangeError, Changes};
+use crate::revocation::{
+    change::Change,
+    shared::{ChangeError, Changes},
+};
 
-/// Messages that may wait to be read. A connection that brings more at once is given up, and all is read anew.
+/// Messages that may wait to be read. Those that come while so many wait are lost, which their version shows.
 const BACKLOG: usize = 256;
 
 /// Records that one script or one look at the hash handles.
@@ -32,6 +37,9 @@ const HEARTBEAT: Duration = Duration::from_secs(1);
 /// How often everything is read although nothing seems to be missing; what has expired is cleared away then.
 const RESYNC: Duration = Duration::from_secs(3600);
 
+/// The time between the beginnings of two reads of everything because something was missed, at least. Up to twice that.
+const CATCH_UP: Duration = Duration::from_secs(5);
+
 /// A connection over which everything was read once.
 pub(super) struct Session<'r> {
     replication: &'r mut Replication,
@@ -42,6 +50,10 @@ pub(super) struct Session<'r> {
     version: u64,
     /// Something may have been missed.
     is_behind: bool,
+    /// All that was read last fitted.
+    is_whole: bool,
+    /// Before that, nothing is read anew because something was missed.
+    not_before: Instant,
 }
 
 impl<'r> Session<'r> {
@@ -53,12 +65,21 @@ impl<'r> Session<'r> {
         let connecting = replication.client.get_multiplexed_async_connection_with_config(&config);
         let mut connection = within(replication.timeout.saturating_mul(4), connecting).await?;
         connection.subscribe(&*replication.key).await?;
-        let mut session = Self { replication, scripts, connection, pushed, version: 0, is_behind: false };
-        session.tell_untold().await?;
+        let not_before = Instant::now();
+        let mut session = Self {
+            replication,
+            scripts,
+            connection,
+            pushed,
+            version: 0,
+            is_behind: false,
+            is_whole: false,
+            not_before,
+        };
         session.sync().await?;
         let revocations = session.replication.shared.list().len();
         tracing::info!(key = &*session.replication.key, revocations, "revocations are shared");
-        session.replication.note_connection().await;
+        session.replication.note_connection();
         Ok(session)
     }
 
@@ -85,14 +106,18 @@ impl<'r> Session<'r> {
         }
     }
 
-    /// Reads everything, if something may have been missed.
+    /// Reads everything, if something may have been missed. Whoever has more to say than can be heard must not be asked for
+    /// all of it again and again: the next heartbeat tries once more.
     async fn catch_up(&mut self) -> RedisResult<()> {
-        if self.is_behind { self.sync().await } else { Ok(()) }
+        if self.is_behind && self.not_before <= Instant::now() { self.sync().await } else { Ok(()) }
     }
 
     async fn hear_pushed(&mut self, pushed: Option<Pushed>) -> RedisResult<()> {
         match pushed {
-            Some(Pushed::Message(message)) => self.hear(message).await,
+            Some(Pushed::Message(message)) => {
+                self.hear(message).await;
+                Ok(())
+            }
             Some(Pushed::Other) => Ok(()),
             Some(Pushed::Lost) | None => Err(lost()),
         }
@@ -100,11 +125,8 @@ impl<'r> Session<'r> {
 
     async fn tell_received(&mut self, changes: Result<Changes, RecvError>) -> RedisResult<()> {
         match changes {
-            Ok(changes) => {
-                self.replication.untold = Some(changes);
-                self.tell_untold().await
-            }
-            // What was added is told by the next sync. What was taken back meanwhile comes back: nobody is let in by that.
+            Ok(changes) => self.tell(&changes).await.map(drop),
+            // The next sync tells all that is known.
             Err(RecvError::Lagged(_)) => {
                 self.is_behind = true;
                 Ok(())
@@ -113,43 +135,42 @@ impl<'r> Session<'r> {
         }
     }
 
-    /// Tells what was changed here and is not told yet, in order.
-    async fn tell_untold(&mut self) -> RedisResult<()> {
+    /// Passes on what waits to be, in both directions.
+    async fn pass_on(&mut self) -> RedisResult<()> {
         loop {
-            if let Some(changes) = self.replication.untold.clone() {
-                self.tell(&changes).await?;
-                self.replication.untold = None;
-            }
-            match self.replication.local.try_recv() {
-                Ok(changes) => self.replication.untold = Some(changes),
-                Err(_) => return Ok(()),
+            let changes = match self.replication.local.try_recv() {
+                Ok(changes) => Ok(changes),
+                Err(TryRecvError::Empty) => break,
+                Err(TryRecvError::Lagged(missed)) => Err(RecvError::Lagged(missed)),
+                Err(TryRecvError::Closed) => Err(RecvError::Closed),
+            };
+            self.tell_received(changes).await?;
+        }
+        loop {
+            match self.pushed.try_recv() {
+                Ok(pushed) => self.hear_pushed(Some(pushed)).await?,
+                Err(NothingPushed::Empty) => return Ok(()),
+                Err(NothingPushed::Disconnected) => return Err(lost()),
             }
         }
     }
 
-    async fn tell(&mut self, changes: &[Change]) -> RedisResult<()> {
-        let now = self.replication.clock.now();
+    /// Tells changes, and says how many were news. What they changed is heard like everything else.
+    async fn tell(&mut self, changes: &[Change]) -> RedisResult<usize> {
+        let mut told = 0;
         for batch in changes.chunks(BATCH) {
-            let records: Vec<_> = batch.iter().map(|change| Record::of(change, now)).collect();
-            let version: u64 = self.call(&self.scripts.change, &records).await?;
-            // What others changed in between is on its way, and may be undone by what was told here, or not: look.
-            self.is_behind |= version != self.version.saturating_add(1);
-            self.version = self.version.max(version);
+            let records: Vec<_> = batch.iter().map(Record::of).collect();
+            let news: usize = self.call(&self.scripts.merge, &records).await?;
+            told += news;
         }
-        Ok(())
+        Ok(told)
     }
 
-    /// Takes in what somebody changed.
-    async fn hear(&mut self, Message { origin, version, records }: Message) -> RedisResult<()> {
-        let is_own = origin == self.replication.origin;
-        let statements = records.iter().filter_map(Record::read);
-        // What was taken back here may have been revoked again here since.
-        let changes = statements.map(|statement| statement.change);
-        let changes: Vec<_> = changes.filter(|change| !is_own || matches!(change, Change::Added(_))).collect();
+    /// Takes in what somebody changed: this process too, which changes nothing.
+    async fn hear(&mut self, Message { version, records }: Message) {
         self.is_behind |= version > self.version.saturating_add(1);
         self.version = self.version.max(version);
-        self.apply(changes).await;
-        Ok(())
+        self.apply(records.iter().filter_map(Record::read).collect()).await;
     }
 
     /// Looks whether anything was missed.
@@ -167,29 +188,34 @@ impl<'r> Session<'r> {
         Ok(version.unwrap_or(0))
     }
 
-    /// Gives Redis what it lacks, and takes what it has.
+    /// Gives Redis what it lacks, and takes what it has. What is changed meanwhile is passed on.
     async fn sync(&mut self) -> RedisResult<()> {
-        self.is_behind = false;
-        let restored = self.restore().await?;
+        self.not_before = Instant::now() + CATCH_UP.mul_f64(1.0 + self.replication.random.f64());
+        (self.is_behind, self.is_whole) = (false, true);
+        // What was sent before is replayed by what follows; what is sent from now on is heard.
         self.version = self.remote_version().await?;
+        let told = self.tell_all().await?;
         let expired = self.read_all().await?;
         let swept = self.sweep(&expired).await?;
-        tracing::debug!(key = &*self.replication.key, version = self.version, restored, swept, "revocations read");
-        self.replication.metrics.last_sync.set(i64::try_from(self.replication.clock.now()).unwrap_or(i64::MAX));
+        tracing::debug!(key = &*self.replication.key, version = self.version, told, swept, "revocations read");
+        let Replication { shared, place, metrics, clock, .. } = &*self.replication;
+        if self.is_whole && !self.is_behind {
+            shared.note_whole(place).await;
+        }
+        metrics.last_sync.set(i64::try_from(clock.now()).unwrap_or(i64::MAX));
         Ok(())
     }
 
-    async fn restore(&mut self) -> RedisResult<usize> {
-        let shared = self.replication.shared.clone();
-        let entries: Vec<Revocation> = blocking(move || shared.snapshot()).await?;
-        let now = self.replication.clock.now();
-        let mut restored = 0;
-        for batch in entries.chunks(BATCH) {
-            let records: Vec<_> = batch.iter().map(|entry| Record::of(&Change::Added(entry.clone()), now)).collect();
-            let count: usize = self.call(&self.scripts.restore, &records).await?;
-            restored += count;
+    /// Tells all that is known here, and with it whatever could not be told yet.
+    async fn tell_all(&mut self) -> RedisResult<usize> {
+        self.replication.local = self.replication.shared.subscribe();
+        let changes = self.replication.shared.snapshot().await.map_err(io::Error::other)?;
+        let mut told = 0;
+        for batch in changes.chunks(BATCH) {
+            told += self.tell(batch).await?;
+            self.pass_on().await?;
         }
-        Ok(restored)
+        Ok(told)
     }
 
     /// Reads the hash, and returns what means nothing any more.
@@ -203,8 +229,8 @@ impl<'r> Session<'r> {
             for (field, value) in page {
                 let record = Record { field, value };
                 match record.read() {
-                    Some(Statement { until, .. }) if until <= now => expired.push(record),
-                    Some(Statement { change, .. }) => changes.push(change),
+                    Some(change) if change.is_alive(now) => changes.push(change),
+                    Some(_) => expired.push(record),
                     None => {}
                 }
             }
@@ -214,6 +240,7 @@ impl<'r> Session<'r> {
             if next == 0 {
                 return Ok(expired);
             }
+            self.pass_on().await?;
             cursor = next;
         }
     }
@@ -223,6 +250,7 @@ impl<'r> Session<'r> {
         for batch in expired.chunks(BATCH) {
             let count: usize = self.call(&self.scripts.sweep, batch).await?;
             swept += count;
+            self.pass_on().await?;
         }
         Ok(swept)
     }
@@ -237,13 +265,14 @@ impl<'r> Session<'r> {
     }
 
     /// Takes in what changed elsewhere. That it could not be kept is for the log and not for the connection.
-    async fn apply(&self, changes: Vec<Change>) {
+    async fn apply(&mut self, changes: Vec<Change>) {
         if changes.is_empty() {
             return;
         }
         match self.replication.shared.apply(changes).await {
             Ok(()) => {}
             Err(error @ ChangeError::Full(_)) => {
+                self.is_whole = false;
                 tracing::error!(%error, "not all shared revocations fit: raise revocation.max_entries");
             }
             Err(error @ ChangeError::State(_)) => {
@@ -255,10 +284,6 @@ impl<'r> Session<'r> {
 
 async fn within<T>(limit: Duration, answer: impl Future<Output = RedisResult<T>>) -> RedisResult<T> {
     timeout(limit, answer).await.unwrap_or_else(|_| Err(io::Error::from(io::ErrorKind::TimedOut).into()))
-}
-
-async fn blocking<T: Send + 'static>(work: impl FnOnce() -> T + Send + 'static) -> RedisResult<T> {
-    tokio::task::spawn_blocking(work).await.map_err(|failed| io::Error::other(failed).into())
 }
 
 fn lost() -> RedisError {
