@@ -13,7 +13,7 @@ FUZZ_VERSION := 0.13.2
 TOOLS := $(CURDIR)/target/tools
 DENY := PATH="$(TOOLS)/bin:$$PATH" cargo-deny
 
-.PHONY: help demo build test chaos test-client test-browser check bench fuzz tools
+.PHONY: help demo build test chaos test-client test-browser test-soak check bench fuzz tools
 
 help: ## List these targets
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  make %-12s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
@@ -39,6 +39,11 @@ test-client: ## Run the unmodified amazon-cognito-identity-js against a real pro
 test-browser: ## Run a page in headless Chromium that calls through a real proxy
 	cargo build --locked -p cognigate
 	tests/browser/run $(CARGO_TARGET_DIR)/debug/cognigate
+
+test-soak: ## Reload, swap certificates and hand over under load from wrk: no request may fail
+	tests/programs wrk
+	cargo build --locked -p cognigate
+	tests/soak/run $(CARGO_TARGET_DIR)/debug/cognigate
 
 check: tools ## Check formatting, lints, documentation and dependencies
 	cargo fmt --all --check

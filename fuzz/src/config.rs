@@ -9,7 +9,8 @@ use cognigate::{
         self,
         error::ConfigErrors,
         model::{
-            AdminConfig, AllowedOrigins, Config, CorsConfig, RedisConfig, RevocationConfig, RouteConfig, UpstreamConfig,
+            AdminConfig, AllowedOrigins, ClientCertificates, Config, CorsConfig, LimitsConfig, ListenerConfig,
+            RedisConfig, RevocationConfig, RouteConfig, TlsConfig, UpstreamConfig, UpstreamProtocol,
         },
         pattern::{MethodSet, Segment},
     },
@@ -82,8 +83,11 @@ fn assert_config(config: &Config) {
         token_cache,
         revocation,
         responses: _,
+        limits,
         server,
     } = config;
+    listeners.iter().for_each(assert_listener);
+    assert_limits(limits);
     let AdminConfig { address: _, token_file } = admin;
     assert_path(token_file.as_deref());
     assert_revocation(revocation);
@@ -105,7 +109,9 @@ fn assert_config(config: &Config) {
     assert_cors(cors.as_ref());
     assert_unique("sources", token.sources.iter().map(|source| format!("{source:?}")));
     assert!(token.sources.iter().next().is_some(), "no place for a token");
-    assert_unique("headers", identity.headers.iter().map(|header| header.name.as_str().replace('_', "-")));
+    let fields = identity.client_certificate_headers.iter().map(|header| &header.name);
+    let names = identity.headers.iter().map(|header| &header.name).chain(fields);
+    assert_unique("headers", names.map(|name| name.as_str().replace('_', "-")));
     for header in &identity.headers {
         let is_source = token.sources.iter().any(|source| *source == TokenSource::Header(header.name.clone()));
         assert!(!header.claim.is_empty() && !is_source, "{header:?}");
@@ -115,6 +121,28 @@ fn assert_config(config: &Config) {
     assert!(cache == 0 || (MIN_CACHE_BYTES..=64 * 1024 * MEBIBYTE).contains(&cache), "{cache} bytes of cache");
     assert!(server.threads.is_none_or(|threads| threads.get() <= 1024), "{server:?}");
     assert_within(server.shutdown_grace, &(Duration::ZERO..=HOUR));
+    assert_within(server.drain_delay, &(Duration::ZERO..=HOUR));
+}
+
+fn assert_listener(listener: &ListenerConfig) {
+    let ListenerConfig { address: _, tls, proxy_protocol: _ } = listener;
+    let Some(TlsConfig { certificates, client_ca, client_certificates }) = tls else { return };
+    assert!(!certificates.is_empty(), "nothing to show");
+    assert!(client_ca.is_some() || *client_certificates == ClientCertificates::Required, "{listener:?}");
+}
+
+fn assert_limits(limits: &LimitsConfig) {
+    assert!((1..=1_000_000).contains(&limits.connections) && limits.connections_per_ip <= 1_000_000, "{limits:?}");
+    assert_within(limits.header_read_timeout, &(SECOND / 10..=HOUR));
+    assert_within(limits.idle_timeout, &(SECOND / 10..=24 * HOUR));
+    assert!(limits.requests_per_connection <= 1_000_000_000, "{limits:?}");
+    assert!((1024..=512 * 1024).contains(&limits.request_header_bytes), "{limits:?}");
+    assert!((1..=256).contains(&limits.request_headers), "{limits:?}");
+    assert!((64..=64 * 1024).contains(&limits.request_uri_bytes), "{limits:?}");
+    assert!(limits.request_body_bytes != Some(0), "{limits:?}");
+    assert_within(limits.websocket_idle_timeout, &(SECOND / 10..=24 * HOUR));
+    assert!((1..=10_000).contains(&limits.h2_streams), "{limits:?}");
+    assert!((4 * 1024..=1024 * 1024).contains(&limits.h2_header_list_bytes), "{limits:?}");
 }
 
 /// Everyone who issues a pool's tokens, and where the keys are.
@@ -151,7 +179,10 @@ fn assert_revocation(revocation: &RevocationConfig) {
     assert!((1..=1 << 24).contains(max_entries), "{max_entries} revocations");
     let Some(redis) = redis else { return };
     let RedisConfig { address, ca, username, password_file, key, timeout } = redis;
-    assert!(!address.host.is_empty() && !address.host.contains(char::is_whitespace) && address.port != 0, "{address:?}");
+    assert!(
+        !address.host.is_empty() && !address.host.contains(char::is_whitespace) && address.port != 0,
+        "{address:?}"
+    );
     assert!(ca.is_none() || address.is_tls, "{ca:?} without TLS");
     assert!(username.is_none() || password_file.is_some(), "{username:?} without a password");
     assert_path(ca.as_deref());
@@ -187,7 +218,9 @@ fn assert_cors(cors: Option<&CorsConfig>) {
 }
 
 fn assert_upstream(upstream: &UpstreamConfig) {
-    let UpstreamConfig { name, endpoints, balance: _, timeouts } = upstream;
+    let UpstreamConfig { name, endpoints, balance: _, timeouts, protocol, tls } = upstream;
+    assert!(*protocol != UpstreamProtocol::Auto || tls.is_some(), "nothing to choose with");
+    assert!(tls.as_ref().is_none_or(|tls| !tls.server_name.is_empty()), "nobody to verify");
     assert_name(name);
     assert_unique("endpoints", endpoints.iter().map(|endpoint| endpoint.address));
     assert!(endpoints.iter().any(|endpoint| endpoint.weight > 0), "nowhere to go: {endpoints:?}");
@@ -202,7 +235,10 @@ fn assert_routes(config: &Config, routes: &[RouteConfig]) {
     assert_unique("labels", routes.iter().map(|route| &route.label));
     let table = RouteTable::build(routes.iter().map(|route| &route.matches));
     for (place, route) in routes.iter().enumerate() {
-        let RouteConfig { label, matches: _, auth, upstream, rewrite: _ } = route;
+        let RouteConfig { label, matches: _, auth, upstream, rewrite: _, timeout } = route;
+        if let Some(timeout) = timeout {
+            assert_within(*timeout, &(Duration::from_millis(1)..=24 * HOUR));
+        }
         assert!(!label.is_empty() && !label.contains(char::is_control) && **label != *"none", "{label:?}");
         assert!(*upstream < config.upstreams.len(), "{label} goes to {upstream}");
         if let Some(policy) = auth {

@@ -22,7 +22,7 @@ use pingora_core::{apps::http_app::ServeHttp, protocols::http::ServerSession};
 use prometheus::Registry;
 
 use self::{page::Page, revocations::RevocationPages, status::StatusPages, token::AdminToken};
-use crate::{drain::Drain, revocation::shared::SharedRevocations, runtime::Runtime};
+use crate::{drain::Drain, listener::activity::head_is_whole, revocation::shared::SharedRevocations, runtime::Runtime};
 
 /// Where revocations are.
 const REVOCATIONS: &str = "/revocations";
@@ -70,6 +70,8 @@ impl AdminService {
 #[async_trait]
 impl ServeHttp for AdminService {
     async fn response(&self, session: &mut ServerSession) -> Response<Vec<u8>> {
+        // What follows has limits of its own.
+        head_is_whole(session);
         let page = self.page(session).await;
         // What nobody read would be taken for the next request, and a connection that is closed on it loses the answer.
         if !body::discard(session).await {

@@ -1,7 +1,11 @@
 //! The composition root: the only file that knows every part.
 //!
-//! Everything that can fail at start fails in [`App::bind`], before the process says that it serves: sockets are bound,
-//! metrics registered, the HTTP client made. [`App::serve`] then runs until it is told to stop, and drains.
+//! Everything that can fail at start fails in [`App::bind`], before the process says that it serves: sockets are bound or
+//! inherited, metrics registered, the HTTP client made. [`App::serve`] then runs until it is told to stop, and drains.
+
+mod background;
+mod doors;
+mod serving;
 
 use std::{
     io, net::SocketAddr, num::NonZeroUsize, path::PathBuf, sync::Arc, thread::available_parallelism, time::Duration,
@@ -13,33 +17,34 @@ use cognigate_auth::{
     keys::fetch::{Fetcher, NoClient},
     metrics::AuthMetrics,
 };
-use pingora_core::{apps::http_app::HttpServer, server::configuration::ServerConf};
-use pingora_proxy::{HttpProxy, http_proxy};
 use prometheus::Registry;
 use thiserror::Error;
-use tokio::{sync::watch, task::JoinSet};
 
+use self::serving::Serving;
 use crate::{
-    admin::{AdminService, token::AdminToken},
+    admin::token::AdminToken,
     config::{
-        Files,
+        Files, Loaded,
         model::{Config, ServerConfig},
     },
-    drain::Drain,
-    listener::{BindError, BoundListener, Counted},
+    lifecycle::{
+        descriptors,
+        handover::{Predecessor, Program},
+        inherited::{InheritError, Inherited, Role},
+        notify::Notifier,
+        signal::Order,
+    },
+    listener::{BindError, BoundListener},
     revocation::{
         RevocationError, Revocations,
         metrics::RevocationMetrics,
         redis::{self, RedisMetrics},
     },
-    runtime::{DanglingUpstream, Runtime, Surroundings},
-    service::{EdgeService, MAX_ATTEMPTS},
+    runtime::{BuildError, Runtime, Surroundings},
     telemetry::metrics::ProxyMetrics,
-    watch::INTERVAL,
+    tls::load::{self, Servers, TlsErrors},
+    watch::Watch,
 };
-
-/// Unused upstream connections that are kept for each thread.
-const IDLE_UPSTREAM_CONNECTIONS: usize = 1024;
 
 /// How long finished tasks may take to be torn down.
 const TEARDOWN_TIMEOUT: Duration = Duration::from_secs(1);
@@ -58,13 +63,22 @@ pub enum StartError {
     Bind(#[from] BindError),
     /// A fault of ours.
     #[error("the configuration does not fit together")]
-    Config(#[from] DanglingUpstream),
+    Config(#[from] BuildError),
     /// No key set can be fetched.
     #[error(transparent)]
     Fetcher(#[from] NoClient),
+    /// A socket that was passed to the process cannot be served.
+    #[error(transparent)]
+    Inherited(#[from] InheritError),
+    /// A fault of ours: something ended that goes on as long as the proxy serves. The log says what.
+    #[error("a task in the background was lost")]
+    Lost,
     /// A fault of ours.
     #[error("two metrics have one name")]
     Metrics(#[from] prometheus::Error),
+    /// How the process was started cannot be found out.
+    #[error("cannot find the program of this process")]
+    Program(#[source] io::Error),
     /// Revocations cannot be shared.
     #[error(transparent)]
     Redis(#[from] redis::NoClient),
@@ -74,26 +88,44 @@ pub enum StartError {
     /// The process cannot be told to stop.
     #[error("cannot receive signals")]
     Signals(#[source] io::Error),
+    /// The files of a listener's `tls` cannot be used.
+    #[error(transparent)]
+    Tls(#[from] TlsErrors),
     /// There are no threads to run on.
     #[error("cannot start threads")]
     Threads(#[source] io::Error),
 }
 
+/// What an app finds around it. Without any of it, it serves one configuration until it is told to stop.
+#[derive(Debug, Default)]
+pub struct Circumstances {
+    /// The file that the configuration is from.
+    pub file: Option<Watch>,
+    /// Sockets that are there already.
+    pub inherited: Inherited,
+    /// How another process is started that takes over.
+    pub program: Option<Program>,
+    /// Who wants to know what the process does.
+    pub notifier: Notifier,
+}
+
 /// A proxy whose sockets are bound and that is ready to serve.
 #[derive(Debug)]
 pub struct App {
+    config: Config,
     listeners: Vec<BoundListener>,
+    tls: Servers,
     admin: BoundListener,
     admin_token: Option<(Arc<AdminToken>, PathBuf)>,
-    clock: Arc<dyn Clock>,
     revocations: Revocations,
     runtime: Arc<ArcSwap<Runtime>>,
-    drain: Arc<Drain>,
-    metrics: ProxyMetrics,
+    surroundings: Surroundings,
     registry: Registry,
     fetcher: Fetcher,
-    threads: NonZeroUsize,
-    shutdown_grace: Duration,
+    file: Option<Watch>,
+    predecessor: Option<Predecessor>,
+    program: Option<Program>,
+    notifier: Notifier,
 }
 
 impl App {
@@ -103,43 +135,42 @@ impl App {
     /// # Errors
     ///
     /// [`StartError`].
-    pub fn bind(config: &Config, files: &Files) -> Result<Self, StartError> {
+    pub fn bind(loaded: Loaded, circumstances: Circumstances) -> Result<Self, StartError> {
+        let Loaded { config, files } = loaded;
+        let Circumstances { file, mut inherited, program, notifier } = circumstances;
         let registry = Registry::new();
         let metrics = ProxyMetrics::register(&registry, VERSION, COMMIT)?;
         let auth_metrics = AuthMetrics::register(&registry)?;
+        let tls = load::load(&config, |_| None)?;
         let clock: Arc<dyn Clock> = Arc::new(SystemClock);
-        let Files { admin_token, revocations, redis_password, redis_ca } = files;
-        let revocation_metrics = RevocationMetrics::register(&registry)?;
-        let mut revocations =
-            Revocations::open(&config.revocation, revocations.as_ref(), Arc::clone(&clock), revocation_metrics)?;
-        revocations.list().register(&registry)?;
-        if let Some(redis) = &config.revocation.redis {
-            let metrics = RedisMetrics::register(&registry)?;
-            revocations.share(redis, redis_password.as_ref(), redis_ca.as_deref(), metrics)?;
-        }
-        let surroundings = Surroundings {
-            clock: Arc::clone(&clock),
-            metrics: metrics.clone(),
-            auth_metrics,
-            revocations: Arc::clone(revocations.list()),
-        };
-        let runtime = Runtime::build(config, &surroundings, None)?;
+        let revocations = revocations(&config, &files, inherited.takes_over(), &clock, &registry)?;
+        let surroundings = Surroundings { clock, metrics, auth_metrics, revocations: Arc::clone(revocations.list()) };
+        let runtime = Runtime::build(&config, &surroundings, None)?;
         runtime.authorizer.restore_keys();
-        let listeners: Result<_, _> =
-            config.listeners.iter().map(|listener| BoundListener::bind(listener.address)).collect();
+        load::warn_of_expired(&tls, surroundings.clock.now());
+        let mut bound = |role, address| match inherited.take(role, address) {
+            Some(socket) => BoundListener::adopt(socket),
+            None => BoundListener::bind(address),
+        };
+        let listeners = config.listeners.iter().map(|listener| bound(Role::Http, listener.address));
+        let listeners = listeners.collect::<Result<_, _>>()?;
+        let admin = bound(Role::Admin, config.admin.address)?;
+        let admin_token = files.admin_token.as_ref().map(AdminToken::new).map(Arc::new);
         Ok(Self {
-            listeners: listeners?,
-            admin: BoundListener::bind(config.admin.address)?,
-            admin_token: admin_token.as_ref().map(AdminToken::new).map(Arc::new).zip(config.admin.token_file.clone()),
-            clock,
+            listeners,
+            tls,
+            admin,
+            admin_token: admin_token.zip(config.admin.token_file.clone()),
             revocations,
             runtime: Arc::new(ArcSwap::from_pointee(runtime)),
-            drain: Arc::default(),
-            metrics,
+            surroundings,
             registry,
             fetcher: Fetcher::new()?,
-            threads: threads(config.server),
-            shutdown_grace: config.server.shutdown_grace,
+            file,
+            predecessor: inherited.settle()?,
+            program,
+            notifier,
+            config,
         })
     }
 
@@ -160,69 +191,42 @@ impl App {
         self.admin.address()
     }
 
-    /// Serves until `stop` is done; then takes no new connection and waits for the requests in flight, at most for the
-    /// grace time. A stop that is asked for once more ends the wait.
-    pub async fn serve(self, mut stop: impl AsyncFnMut()) {
-        let Self {
-            listeners,
-            admin: admin_listener,
-            admin_token,
-            clock,
-            revocations,
-            runtime,
-            drain,
-            metrics,
-            registry,
-            fetcher,
-            threads,
-            shutdown_grace,
-        } = self;
-        let mut refreshers = JoinSet::new();
-        for refresher in runtime.load().authorizer.refreshers(&fetcher) {
-            refreshers.spawn(refresher.run());
+    /// Serves, and does as it is told, until it has stopped: then it takes no new connection and waits for the requests in
+    /// flight, at most for the grace time. `order` is cancel safe; a second order to stop ends the wait.
+    ///
+    /// # Errors
+    ///
+    /// [`StartError`].
+    pub async fn serve(self, mut order: impl AsyncFnMut() -> Order) -> Result<(), StartError> {
+        descriptors::raise();
+        descriptors::warn_if_short(self.config.limits.connections);
+        let Some(serving) = Box::pin(Serving::begin(self, &mut order)).await? else { return Ok(()) };
+        let notifier = serving.notifier();
+        tokio::select! {
+            stopped = Box::pin(serving.run(order)) => stopped,
+            () = notifier.keep_watchdog() => Ok(()),
         }
-        let (stop_serving, stopped) = watch::channel(false);
-        let proxy = Arc::new(proxy(&runtime, &drain, &metrics, threads));
-        for listener in listeners {
-            let address = listener.address();
-            let open = metrics.listener(&address.to_string());
-            listener.serve(Counted::new(Arc::clone(&proxy), open, Arc::clone(&drain)), stopped.clone());
-            tracing::info!(listener = %"http", %address, "listening");
-        }
-        let shared = revocations.shared().clone();
-        let mut followers = JoinSet::new();
-        followers.spawn(revocations.run());
-        let token = admin_token.map(|(token, path)| {
-            followers.spawn(Arc::clone(&token).follow(path, INTERVAL));
-            token
-        });
-        let (stop_admin, admin_stopped) = watch::channel(false);
-        let address = admin_listener.address();
-        let admin = AdminService::new(runtime, Arc::clone(&drain), registry, shared, clock, token);
-        let admin = admin_listener.serve(HttpServer::new_app(admin), admin_stopped);
-        tracing::info!(listener = %"admin", %address, "listening");
-
-        stop().await;
-        tracing::info!(connections = drain.connections(), "stopping");
-        drain.begin();
-        // Fails only if nothing serves any more.
-        let _ = stop_serving.send(true);
-        drained(&drain, shutdown_grace, stop).await;
-        // The admin listener answers to the end, so that readiness can be seen to be gone.
-        let _ = stop_admin.send(true);
-        let _ = admin.await;
     }
 }
 
-/// Waits for the last connection, for `grace` to be over or for another stop, whichever is first.
-async fn drained(drain: &Drain, grace: Duration, mut stop: impl AsyncFnMut()) {
-    tokio::select! {
-        () = drain.emptied() => tracing::info!("stopped"),
-        () = tokio::time::sleep(grace) => {
-            tracing::warn!(connections = drain.connections(), "stopped with requests in flight: shutdown_grace is over");
-        }
-        () = stop() => tracing::warn!(connections = drain.connections(), "stopped at once"),
+/// What is revoked, and what it comes from.
+fn revocations(
+    config: &Config,
+    files: &Files,
+    takes_over: bool,
+    clock: &Arc<dyn Clock>,
+    registry: &Registry,
+) -> Result<Revocations, StartError> {
+    let Files { admin_token: _, revocations, redis_password, redis_ca } = files;
+    let metrics = RevocationMetrics::register(registry)?;
+    let mut opened =
+        Revocations::open(&config.revocation, revocations.as_ref(), takes_over, Arc::clone(clock), metrics)?;
+    opened.list().register(registry)?;
+    if let Some(redis) = &config.revocation.redis {
+        let metrics = RedisMetrics::register(registry)?;
+        opened.share(redis, redis_password.as_ref(), redis_ca.as_deref(), metrics)?;
     }
+    Ok(opened)
 }
 
 /// Runs `main` on as many threads as the configuration says, and leaves nothing behind.
@@ -241,19 +245,4 @@ pub fn on_threads<T>(config: ServerConfig, main: impl Future<Output = Result<T, 
 
 fn threads(config: ServerConfig) -> NonZeroUsize {
     config.threads.unwrap_or_else(|| available_parallelism().unwrap_or(NonZeroUsize::MIN))
-}
-
-fn proxy(
-    runtime: &Arc<ArcSwap<Runtime>>,
-    drain: &Arc<Drain>,
-    metrics: &ProxyMetrics,
-    threads: NonZeroUsize,
-) -> HttpProxy<EdgeService> {
-    let conf = ServerConf {
-        threads: threads.get(),
-        max_retries: MAX_ATTEMPTS,
-        upstream_keepalive_pool_size: IDLE_UPSTREAM_CONNECTIONS,
-        ..ServerConf::default()
-    };
-    http_proxy(&Arc::new(conf), EdgeService::new(Arc::clone(runtime), Arc::clone(drain), metrics.clone()))
 }

@@ -1,19 +1,24 @@
 //! The command line: one file a command.
 
 pub mod check;
+mod completions;
 pub mod demo;
 pub mod explain;
 pub mod run;
+pub mod schema;
 
 use std::{
     io::{self, Write},
-    path::PathBuf,
+    path::{Path, PathBuf},
     process::ExitCode,
 };
 
 use clap::{Parser, Subcommand};
 
-use crate::{app::StartError, telemetry};
+use crate::{
+    telemetry::{self, log::with_causes},
+    tls::load::TlsErrors,
+};
 
 /// A bad configuration: `EX_CONFIG` of sysexits.h.
 pub const EXIT_BAD_CONFIG: u8 = 78;
@@ -33,12 +38,16 @@ struct Cli {
 enum Command {
     /// Checks everything in a configuration that can be checked without the network
     Check(ConfigArgument),
+    /// Prints what a shell completes the arguments with
+    Completions(completions::CompletionsArguments),
     /// Shows the proxy at work on loopback, with a user pool and an upstream of its own
     Demo(demo::DemoArguments),
     /// Says what would be done with a request, and which rules its token meets
     Explain(explain::ExplainArguments),
     /// Serves; logs to standard error
     Run(ConfigArgument),
+    /// Prints the JSON Schema of the configuration, for editors
+    Schema,
 }
 
 #[derive(Debug, clap::Args)]
@@ -61,9 +70,11 @@ pub fn main() -> ExitCode {
     };
     let status = match cli.command {
         Command::Check(ConfigArgument { config }) => check::run(&config, &mut io::stdout(), &mut io::stderr()),
+        Command::Completions(arguments) => completions::run(&arguments, &mut io::stdout()),
         Command::Demo(arguments) => with_runtime(|| demo::run(&arguments)),
         Command::Explain(arguments) => explain::run(&arguments, &mut io::stdout(), &mut io::stderr()),
         Command::Run(ConfigArgument { config }) => with_runtime(|| run::run(&config)),
+        Command::Schema => schema::run(&mut io::stdout()),
     };
     ExitCode::from(status)
 }
@@ -82,52 +93,16 @@ fn print(answer: &clap::Error) -> ExitCode {
     if answer.use_stderr() || !is_printed { ExitCode::from(EXIT_FAILURE) } else { ExitCode::SUCCESS }
 }
 
+/// Prints what is wrong with the files that a configuration names, one line each.
+fn report_files(file: &Path, errors: &TlsErrors, err: &mut dyn Write) {
+    for line in errors.lines() {
+        // There is nobody to tell if standard error is gone.
+        let _ = writeln!(err, "{}: {line}", file.display());
+    }
+}
+
 /// Prints an error and its causes, one line.
 fn report(error: &dyn std::error::Error) {
     // There is nobody to tell if standard error is gone.
     let _ = writeln!(io::stderr(), "cognigate: {}", with_causes(error));
-}
-
-fn with_causes(error: &dyn std::error::Error) -> String {
-    let mut line = error.to_string();
-    let mut cause = error.source();
-    while let Some(error) = cause {
-        line.push_str(": ");
-        line.push_str(&error.to_string());
-        cause = error.source();
-    }
-    line
-}
-
-/// Keeps SIGHUP, by which an operator asks for a reload, from ending the process.
-///
-/// # Errors
-///
-/// [`StartError::Signals`].
-fn survive_hangups() -> Result<(), StartError> {
-    use tokio::signal::unix::{SignalKind, signal};
-    let mut hangup = signal(SignalKind::hangup()).map_err(StartError::Signals)?;
-    tokio::spawn(async move {
-        while hangup.recv().await.is_some() {
-            tracing::warn!("SIGHUP: a changed configuration needs a restart");
-        }
-    });
-    Ok(())
-}
-
-/// Done when the process is asked to stop, by SIGTERM or SIGINT. Each call waits for one more.
-///
-/// # Errors
-///
-/// [`StartError::Signals`].
-fn stop_signals() -> Result<impl AsyncFnMut(), StartError> {
-    use tokio::signal::unix::{SignalKind, signal};
-    let mut terminate = signal(SignalKind::terminate()).map_err(StartError::Signals)?;
-    let mut interrupt = signal(SignalKind::interrupt()).map_err(StartError::Signals)?;
-    Ok(async move || {
-        tokio::select! {
-            _ = terminate.recv() => {}
-            _ = interrupt.recv() => {}
-        }
-    })
 }

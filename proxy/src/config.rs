@@ -32,6 +32,10 @@ mod yaml;
 #[cfg(test)]
 mod tests;
 
+/// The JSON Schema of a file, for editors. What is not of its shape is refused by [`load`], which also knows what a schema
+/// cannot say.
+pub const SCHEMA: &str = include_str!("config/schema.json");
+
 pub use files::Files;
 pub use load::{Loaded, MAX_FILE_BYTES, load, parse};
 pub use model::Config;

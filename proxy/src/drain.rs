@@ -16,6 +16,7 @@ use tokio::sync::Notify;
 #[derive(Debug, Default)]
 pub struct Drain {
     connections: AtomicUsize,
+    is_announced: AtomicBool,
     has_begun: AtomicBool,
     empty: Notify,
 }
@@ -32,12 +33,24 @@ impl Drain {
         Entered(Arc::clone(self))
     }
 
-    /// Asks every connection to close after its current request.
-    pub fn begin(&self) {
-        self.has_begun.store(true, Ordering::SeqCst);
+    /// Says that a stop is near, while connections still come and go.
+    pub fn announce(&self) {
+        self.is_announced.store(true, Ordering::SeqCst);
     }
 
     /// Whether a stop was asked for.
+    #[must_use]
+    pub fn is_announced(&self) -> bool {
+        self.is_announced.load(Ordering::Relaxed)
+    }
+
+    /// Asks every connection to close after its current request.
+    pub fn begin(&self) {
+        self.announce();
+        self.has_begun.store(true, Ordering::SeqCst);
+    }
+
+    /// Whether connections are asked to close.
     #[must_use]
     pub fn has_begun(&self) -> bool {
         self.has_begun.load(Ordering::Relaxed)

@@ -5,4 +5,8 @@ pub mod cors;
 pub mod forwarded;
 pub mod hygiene;
 pub mod identity;
+pub mod limits;
+pub mod outgoing;
+pub mod request_id;
 pub mod rewrite;
+pub mod websocket;

@@ -8,7 +8,6 @@ mod aws_http;
 mod aws_rest;
 mod grpc;
 mod refusal;
-mod request_id;
 mod rfc6750;
 
 use std::time::Duration;
@@ -25,10 +24,13 @@ use pingora_proxy::Session;
 use pingora_timeout::timeout;
 
 pub use self::refusal::Refusal;
-use self::request_id::RequestIds;
 use crate::{
     config::model::{CorsConfig, Profile},
-    filter::cors::{self, Cors},
+    filter::{
+        cors::{self, Cors},
+        request_id::REQUEST_ID,
+        websocket,
+    },
 };
 
 /// The largest unread request body that is read and dropped to keep a connection, in bytes.
@@ -50,7 +52,6 @@ struct Answer {
 pub struct Responder {
     profile: Profile,
     cors: Option<Cors>,
-    request_ids: RequestIds,
 }
 
 impl Responder {
@@ -63,7 +64,7 @@ impl Responder {
             Profile::Rfc6750 => &rfc6750::FIELDS,
         };
         let cors = cors.map(|config| Cors::new(config, fields));
-        Self { profile, cors, request_ids: RequestIds::new() }
+        Self { profile, cors }
     }
 
     /// The status that a client gets, unless it reads gRPC.
@@ -89,11 +90,12 @@ impl Responder {
     /// # Errors
     ///
     /// Pingora's, if the client is gone.
-    pub async fn answer_preflight(&self, session: &mut Session) -> Result<()> {
+    pub async fn answer_preflight(&self, session: &mut Session, request_id: &HeaderValue) -> Result<()> {
         let mut header = ResponseHeader::build_no_case(StatusCode::NO_CONTENT, Some(8))?;
         if let Some(cors) = &self.cors {
             cors.mark_preflight(session.req_header(), &mut header)?;
         }
+        header.insert_header(REQUEST_ID, request_id.clone())?;
         settle_connection(session, true).await;
         write_head_alone(session, header).await
     }
@@ -103,27 +105,40 @@ impl Responder {
     /// # Errors
     ///
     /// Pingora's, if the client is gone.
-    pub async fn refuse(&self, session: &mut Session, refusal: Refusal, policy: Option<&Policy>) -> Result<()> {
+    pub async fn refuse(
+        &self,
+        session: &mut Session,
+        refusal: Refusal,
+        policy: Option<&Policy>,
+        request_id: &HeaderValue,
+    ) -> Result<()> {
         let is_grpc = grpc::is_spoken_in(session.req_header());
         let Answer { status, body } = self.answer(refusal);
         let mut header = match is_grpc {
             true => grpc::header(refusal, policy)?,
-            false => self.header(status, body, refusal, policy)?,
+            false => self.header(status, body, refusal, policy, request_id)?,
         };
         header.insert_header(CACHE_CONTROL, HeaderValue::from_static("no-store"))?;
+        header.insert_header(REQUEST_ID, request_id.clone())?;
         if let Some(seconds) = refusal.retry_after() {
             header.insert_header("Retry-After", seconds)?;
         }
         if let Some(cors) = &self.cors {
             cors.mark_refusal(session.req_header(), &mut header)?;
         }
-        settle_connection(session, refusal.keeps_connection()).await;
+        // What follows the request for a WebSocket is no request.
+        let may_be_kept = refusal.keeps_connection() && !websocket::is_asked_for(session.req_header());
+        settle_connection(session, may_be_kept).await;
         if is_grpc {
             return write_head_alone(session, header).await;
         }
         let has_body = session.req_header().method != Method::HEAD;
         session.write_response_header(Box::new(header), false).await?;
-        session.write_response_body(has_body.then(|| Bytes::from_static(body.as_bytes())), true).await
+        session.write_response_body(has_body.then(|| Bytes::from_static(body.as_bytes())), true).await?;
+        if refusal == Refusal::BodyTooLarge {
+            linger(session).await;
+        }
+        Ok(())
     }
 
     const fn answer(&self, refusal: Refusal) -> Answer {
@@ -140,6 +155,7 @@ impl Responder {
         body: &str,
         refusal: Refusal,
         policy: Option<&Policy>,
+        request_id: &HeaderValue,
     ) -> Result<ResponseHeader> {
         let mut header = match self.profile {
             // API Gateway's spelling of the names, for clients that compare them as they stand.
@@ -149,8 +165,8 @@ impl Responder {
         header.insert_header(CONTENT_TYPE, HeaderValue::from_static("application/json"))?;
         header.set_content_length(body.len())?;
         match self.profile {
-            Profile::AwsHttp => aws_http::add_fields(&mut header, refusal, policy, &self.request_ids)?,
-            Profile::AwsRest => aws_rest::add_fields(&mut header, refusal, &self.request_ids)?,
+            Profile::AwsHttp => aws_http::add_fields(&mut header, refusal, policy, request_id)?,
+            Profile::AwsRest => aws_rest::add_fields(&mut header, refusal, request_id)?,
             Profile::Rfc6750 => rfc6750::add_fields(&mut header, refusal, policy)?,
         }
         Ok(header)
@@ -201,6 +217,17 @@ async fn discard_request_body(session: &mut Session) -> bool {
     matches!(discarded.await, Ok(Ok(())))
 }
 
+/// Takes what a client still sends, for a while: if the connection were closed with that unread, the answer would be lost on
+/// many a client.
+async fn linger(session: &mut Session) {
+    // An HTTP/2 client is told to stop.
+    if matches!(session.as_downstream(), ServerSession::H1(_)) {
+        let rest = async { while let Ok(Some(_)) = session.read_request_body().await {} };
+        // Either way the connection is closed.
+        let _ = timeout(DISCARD_TIMEOUT, rest).await;
+    }
+}
+
 #[cfg(test)]
 mod fixture {
     use cognigate_auth::policy::TokenUseRule;
@@ -209,15 +236,20 @@ mod fixture {
     use crate::filter::hygiene::Fault;
 
     /// Every refusal that is no fault of the caller's token.
-    pub(super) const EVERY_FAULT: [Refusal; 8] = [
+    pub(super) const EVERY_FAULT: [Refusal; 13] = [
         Refusal::Ambiguous(Fault::Host),
         Refusal::BadGateway,
         Refusal::BadRequest,
         Refusal::BodyTooLarge,
         Refusal::GatewayTimeout,
+        Refusal::HeaderTooLarge,
+        Refusal::HeadersTooMany,
         Refusal::Internal,
         Refusal::NoRoute,
+        Refusal::OriginNotAllowed,
         Refusal::RateLimited { retry_after: 7 },
+        Refusal::RequestTimeout,
+        Refusal::UriTooLong,
     ];
 
     pub(super) fn policy(scopes: &[&str]) -> Policy {
@@ -271,7 +303,7 @@ mod tests {
         let added = |profile, refusal| {
             let responder = Responder::new(profile, None);
             let Answer { status, body } = responder.answer(refusal);
-            let header = responder.header(status, body, refusal, None).unwrap();
+            let header = responder.header(status, body, refusal, None, &HeaderValue::from_static("id")).unwrap();
             header.headers.keys().map(|name| name.as_str().to_owned()).collect::<Vec<_>>()
         };
         for profile in PROFILES {

@@ -19,10 +19,10 @@ pub mod redis;
 pub mod shared;
 pub mod state_file;
 
-use std::{collections::HashMap, sync::Arc, time::Duration};
+use std::{collections::HashMap, path::Path, sync::Arc, time::Duration};
 
 use cognigate_auth::{
-    clock::Clock,
+    clock::{Clock, UnixSeconds},
     revocation::{ListFull, RevocationList, Source},
 };
 use thiserror::Error;
@@ -73,7 +73,8 @@ pub enum RevocationError {
 }
 
 impl Revocations {
-    /// A list with what the revocation file and the state file have. Waits for the disk.
+    /// A list with what the revocation file and the state file have. A process that takes over from another does not claim the
+    /// state file yet, which the other one has: see [`SharedRevocations::claim`]. Waits for the disk.
     ///
     /// # Errors
     ///
@@ -81,6 +82,7 @@ impl Revocations {
     pub fn open(
         config: &RevocationConfig,
         file: Option<&RevocationFile>,
+        takes_over: bool,
         clock: Arc<dyn Clock>,
         metrics: RevocationMetrics,
     ) -> Result<Self, RevocationError> {
@@ -91,13 +93,8 @@ impl Revocations {
             list.replace(Source::File, entries.iter().filter_map(|written| entry::of_file(written, now)).collect())?;
             metrics.file_loaded(true);
         }
-        let (state, changes) = match state_file {
-            Some(path) => {
-                let (state, changes) = StateFile::open(path, clock.now())?;
-                (Some(state), changes)
-            }
-            None => (None, Vec::new()),
-        };
+        let place = redis.as_ref().map(redis::place);
+        let (state, changes, is_enough) = kept(state_file.as_deref(), place.as_deref(), takes_over, clock.now())?;
         let (mut entries, mut removals) = (Vec::new(), Vec::new());
         for change in changes {
             match change {
@@ -106,9 +103,6 @@ impl Revocations {
             }
         }
         list.replace(Source::Shared, entries)?;
-        let place = redis.as_ref().map(redis::place);
-        let was_whole = |(state, place): (&StateFile, &String)| state.is_whole(place, clock.now());
-        let is_enough = state.as_ref().zip(place.as_ref()).is_some_and(was_whole);
         tracing::info!(file = list.len_of(Source::File), shared = list.len_of(Source::Shared), "revocations loaded");
         let file = path.as_ref().map(|path| WatchedFile {
             path: path.clone(),
@@ -176,6 +170,23 @@ impl Revocations {
         let (task, error) = (names.get(&id), error.map(tracing::field::display));
         tracing::error!(task, error, "revocations are not followed any more");
     }
+}
+
+/// What the state file has, and whether that is enough where others revoke too.
+fn kept(
+    path: Option<&Path>,
+    place: Option<&str>,
+    takes_over: bool,
+    now: UnixSeconds,
+) -> Result<(Option<StateFile>, Vec<Change>, bool), StateFileError> {
+    let Some(path) = path else { return Ok((None, Vec::new(), false)) };
+    if takes_over {
+        let (changes, is_enough) = StateFile::look(path, place, now)?;
+        return Ok((None, changes, is_enough));
+    }
+    let (state, changes) = StateFile::open(path, now)?;
+    let is_enough = place.is_some_and(|place| state.is_whole(place, now));
+    Ok((Some(state), changes, is_enough))
 }
 
 async fn purge(

@@ -2,7 +2,7 @@
 //!
 //! Built whole from a [`Config`], then published. A request keeps the one that it arrived under.
 
-use std::{path::Path, sync::Arc};
+use std::{path::Path, sync::Arc, time::Duration};
 
 use cognigate_auth::{
     authorizer::{Authorizer, AuthorizerConfig},
@@ -18,7 +18,7 @@ use prometheus::IntCounter;
 
 use crate::{
     config::{
-        model::{Config, RouteConfig},
+        model::{Config, LimitsConfig, RouteConfig, UpstreamConfig},
         pattern::Rewrite,
     },
     filter::{forwarded::Forwarding, hygiene::Target, identity::IdentityHeaders},
@@ -26,6 +26,7 @@ use crate::{
     response::Responder,
     route::table::RouteTable,
     telemetry::metrics::{DecisionMetrics, NO_ROUTE, ProxyMetrics, RequestMetrics},
+    tls::Fault,
     upstream::pool::Pool,
 };
 
@@ -44,11 +45,21 @@ pub struct Runtime {
     pub forwarding: Forwarding,
     /// What upstreams learn about the caller.
     pub identity_headers: IdentityHeaders,
+    /// What a request may be.
+    pub limits: LimitsConfig,
+    /// Whether a WebSocket ends with its token.
+    pub closes_expired: bool,
+    /// The time of day.
+    pub clock: Arc<dyn Clock>,
+    /// What the proxy counts.
+    pub metrics: ProxyMetrics,
     /// How requests are refused, and who may read responses.
     pub responder: Responder,
     revocations: Arc<RevocationList>,
     /// What is counted about requests that match no route.
     pub unmatched: RequestMetrics,
+    /// User pools that a proxy is ready without.
+    excused: Box<[Box<str>]>,
 }
 
 /// What is done with the requests of a route.
@@ -62,6 +73,8 @@ pub struct Route {
     pub requests: RequestMetrics,
     /// The path that the upstream sees; nothing where it is the path as it came.
     pub rewrite: Option<Rewrite>,
+    /// How long a request may take in all.
+    pub timeout: Option<Duration>,
 }
 
 /// Who may use a route.
@@ -81,10 +94,21 @@ pub enum Access {
     },
 }
 
-/// The configuration cannot be served although it was checked: a fault of ours.
-#[derive(Clone, Copy, Debug, thiserror::Error)]
-#[error("a route names an upstream that does not exist")]
-pub struct DanglingUpstream;
+/// Why a configuration cannot be served although it was checked.
+#[derive(Clone, Debug, thiserror::Error)]
+pub enum BuildError {
+    /// What an upstream's authorities are read from is not good.
+    #[error("upstreams.{upstream}.tls.ca: {fault}")]
+    Authorities {
+        /// The upstream's name.
+        upstream: Box<str>,
+        /// What is wrong.
+        fault: Fault,
+    },
+    /// A fault of ours.
+    #[error("a route names an upstream that does not exist")]
+    DanglingUpstream,
+}
 
 /// What outlives a snapshot.
 #[derive(Clone, Debug)]
@@ -105,18 +129,11 @@ impl Runtime {
     ///
     /// # Errors
     ///
-    /// [`DanglingUpstream`].
-    pub fn build(
-        config: &Config,
-        surroundings: &Surroundings,
-        previous: Option<&Self>,
-    ) -> Result<Self, DanglingUpstream> {
+    /// [`BuildError`].
+    pub fn build(config: &Config, surroundings: &Surroundings, previous: Option<&Self>) -> Result<Self, BuildError> {
         let Surroundings { clock, metrics, auth_metrics, revocations } = surroundings;
-        let pools: Vec<_> = config
-            .upstreams
-            .iter()
-            .map(|upstream| Arc::new(Pool::new(upstream, metrics.upstream(&upstream.name))))
-            .collect();
+        let pools: Result<Vec<_>, _> = config.upstreams.iter().map(|upstream| pool(upstream, metrics)).collect();
+        let pools = pools?;
         let routes: Result<_, _> = config.routes.iter().map(|route| Route::build(route, &pools, metrics)).collect();
         let (identity_headers, forwarded_claims) = IdentityHeaders::new(&config.identity);
         let authorizer = AuthorizerConfig {
@@ -141,9 +158,14 @@ impl Runtime {
             forwards_token: config.token.forward,
             forwarding: Forwarding::new(&config.forwarded.trusted),
             identity_headers,
+            limits: config.limits,
+            closes_expired: config.token.close_expired,
+            clock: Arc::clone(clock),
+            metrics: metrics.clone(),
             responder: Responder::new(config.responses.profile, config.cors.as_ref()),
             revocations: Arc::clone(revocations),
             unmatched: metrics.requests(NO_ROUTE),
+            excused: Box::default(),
         })
     }
 
@@ -159,9 +181,17 @@ impl Runtime {
         self.routes.get(index)
     }
 
-    /// The pools that a route asks for and that cannot decide at this moment.
+    /// The pools that a route asks for and that cannot decide at this moment, but for those that were
+    /// [excused](Self::excuse).
     pub fn pools_missing_keys(&self) -> impl Iterator<Item = &str> {
-        self.authorizer.pools_without_keys().filter(|name| self.is_needed(name))
+        let is_excused = |name: &str| self.excused.iter().any(|excused| **excused == *name);
+        self.authorizer.pools_without_keys().filter(move |name| self.is_needed(name) && !is_excused(name))
+    }
+
+    /// Does not wait for the keys of these pools: routes that ask for one refuse with 503 until they come, and the others
+    /// are served.
+    pub fn excuse(&mut self, user_pools: impl IntoIterator<Item = Box<str>>) {
+        self.excused = user_pools.into_iter().collect();
     }
 
     /// Whether what is revoked is known: until it is, no token is let through.
@@ -181,13 +211,14 @@ fn key_archive(path: &Path) -> Arc<dyn KeyArchive> {
 }
 
 impl Route {
-    fn build(config: &RouteConfig, pools: &[Arc<Pool>], metrics: &ProxyMetrics) -> Result<Self, DanglingUpstream> {
-        let RouteConfig { label, matches: _, auth, upstream, rewrite } = config;
+    fn build(config: &RouteConfig, pools: &[Arc<Pool>], metrics: &ProxyMetrics) -> Result<Self, BuildError> {
+        let RouteConfig { label, matches: _, auth, upstream, rewrite, timeout } = config;
         Ok(Self {
             access: Access::build(auth.as_ref(), label, metrics),
-            upstream: pools.get(*upstream).map(Arc::clone).ok_or(DanglingUpstream)?,
+            upstream: pools.get(*upstream).map(Arc::clone).ok_or(BuildError::DanglingUpstream)?,
             requests: metrics.requests(label),
             rewrite: rewrite.clone(),
+            timeout: *timeout,
         })
     }
 
@@ -208,4 +239,9 @@ impl Access {
             None => Self::Open { decisions: metrics.open_decisions(label) },
         }
     }
+}
+
+fn pool(config: &UpstreamConfig, metrics: &ProxyMetrics) -> Result<Arc<Pool>, BuildError> {
+    let pool = Pool::new(config, metrics.upstream(&config.name));
+    pool.map(Arc::new).map_err(|fault| BuildError::Authorities { upstream: config.name.clone(), fault })
 }

@@ -2,25 +2,41 @@
 //!
 //! The way of a request through Pingora's phases: each phase calls one named thing.
 
+mod failure;
+mod pace;
+mod peer;
+
 use std::{
-    io,
     sync::Arc,
     time::{Duration, Instant},
 };
 
 use arc_swap::ArcSwap;
 use async_trait::async_trait;
+use bytes::Bytes;
 use http::{StatusCode, Version, header::TRANSFER_ENCODING};
 use pingora_core::{
-    Error, ErrorSource, ErrorType, Result, modules::http::HttpModules, protocols::Digest, upstreams::peer::HttpPeer,
+    Error, ErrorType, Result,
+    modules::http::HttpModules,
+    protocols::{Digest, tls::SslDigest},
+    upstreams::peer::HttpPeer,
 };
 use pingora_http::{RequestHeader, ResponseHeader};
-use pingora_proxy::{FailToProxy, ProxyHttp, ProxyWarnLogContext, Session};
+use pingora_proxy::{FailToProxy, HttpProxy, ProxyHttp, ProxyWarnLogContext, Session};
 
+use self::failure::{final_response, refusal_of, report};
 use crate::{
-    context::RequestContext,
+    context::{RequestContext, WebSocket},
+    cutoff::Bounded,
     drain::Drain,
-    filter::{auth, hygiene, identity, rewrite},
+    filter::{
+        auth,
+        forwarded::Arrival,
+        hygiene, identity, limits, outgoing,
+        request_id::{REQUEST_ID, RequestIds},
+        rewrite, websocket,
+    },
+    listener::activity,
     response::Refusal,
     runtime::{Route, Runtime},
     telemetry::metrics::ProxyMetrics,
@@ -29,9 +45,6 @@ use crate::{
 /// How often a request is tried: once, and once more on another endpoint if no connection could be made or, for an
 /// idempotent request, if the connection it was sent on had died unnoticed.
 pub const MAX_ATTEMPTS: usize = 2;
-
-/// How long a connection may wait for its next request, in seconds.
-const KEEPALIVE_SECONDS: u64 = 75;
 
 /// How long a client may refuse to take what it is sent.
 const DOWNSTREAM_WRITE_TIMEOUT: Duration = Duration::from_secs(60);
@@ -42,18 +55,23 @@ pub struct EdgeService {
     runtime: Arc<ArcSwap<Runtime>>,
     drain: Arc<Drain>,
     metrics: ProxyMetrics,
+    request_ids: RequestIds,
 }
+
+/// What a listener hands its connections to.
+pub type Server = Bounded<HttpProxy<EdgeService>>;
 
 impl EdgeService {
     /// Serves requests with whatever `runtime` holds as they arrive, until `drain` begins.
     #[must_use]
-    pub const fn new(runtime: Arc<ArcSwap<Runtime>>, drain: Arc<Drain>, metrics: ProxyMetrics) -> Self {
-        Self { runtime, drain, metrics }
+    pub fn new(runtime: Arc<ArcSwap<Runtime>>, drain: Arc<Drain>, metrics: ProxyMetrics) -> Self {
+        Self { runtime, drain, metrics, request_ids: RequestIds::new() }
     }
 
     /// Decides whether a request goes to an upstream.
     async fn admit(&self, request: &RequestHeader, context: &mut RequestContext) -> Result<Step, Refusal> {
         let runtime = Arc::clone(&context.runtime);
+        limits::check(request, &runtime.limits)?;
         let target = hygiene::check(request).map_err(Refusal::Ambiguous)?;
         if runtime.responder.is_preflight(request) {
             return Ok(Step::AnswerPreflight);
@@ -61,7 +79,24 @@ impl EdgeService {
         context.route = runtime.find_route(&target, &request.method);
         let route = context.route().ok_or(Refusal::NoRoute)?;
         context.token = auth::admit(&runtime, route, request).await?;
+        if websocket::is_asked_for(request) {
+            websocket::check_origin(request, context.arrival, &runtime.token_sources, runtime.responder.cors())?;
+            context.websocket = WebSocket::Asked;
+        }
         Ok(Step::Forward)
+    }
+
+    /// The id of a request, kept or new.
+    fn name(&self, session: &Session, context: &mut RequestContext) {
+        let request = session.req_header();
+        let kept = self.request_ids.kept(request).filter(|_| context.runtime.forwarding.trusts(context.arrival));
+        context.request_id = kept.cloned().unwrap_or_else(|| self.request_ids.draw());
+        context.method = request.method.clone();
+    }
+
+    /// Counts what was turned away without a look at who calls.
+    fn count_refusal(&self, refusal: Refusal) {
+        self.metrics.count_rejected(refusal.reason());
     }
 }
 
@@ -85,36 +120,61 @@ impl ProxyHttp for EdgeService {
     /// No modules: the default would allocate one for compression on every request.
     fn init_downstream_modules(&self, _modules: &mut HttpModules) {}
 
-    async fn early_request_filter(&self, session: &mut Session, _context: &mut RequestContext) -> Result<()> {
+    async fn early_request_filter(&self, session: &mut Session, context: &mut RequestContext) -> Result<()> {
+        activity::head_is_whole(session);
+        context.arrival = arrival(session);
+        self.name(session, context);
         session.set_write_timeout(Some(DOWNSTREAM_WRITE_TIMEOUT));
         // Such a client takes what comes before a response for the response.
         let takes_one_response = is_before_http_1_1(session);
         session.set_ignore_info_resp(takes_one_response);
+        // How long a connection waits for its next request is the listener's business.
         if self.drain.has_begun() {
             session.set_keepalive(None);
-        } else if session.get_keepalive().is_some() {
-            // Only where Pingora kept the connection: it gives up on ambiguous framing and on HTTP/1.0.
-            session.set_keepalive(Some(KEEPALIVE_SECONDS));
         }
         Ok(())
     }
 
     async fn request_filter(&self, session: &mut Session, context: &mut RequestContext) -> Result<bool> {
         let refusal = match self.admit(session.req_header(), context).await {
-            Ok(Step::Forward) => return Ok(false),
+            Ok(Step::Forward) => {
+                pace::begin(session, context)?;
+                return Ok(false);
+            }
             Ok(Step::AnswerPreflight) => {
-                context.runtime.responder.answer_preflight(session).await?;
+                context.runtime.responder.answer_preflight(session, &context.request_id).await?;
                 return Ok(true);
             }
             Err(refusal) => refusal,
         };
-        tracing::debug!(?refusal, "refused");
-        if let Refusal::Ambiguous(fault) = refusal {
-            self.metrics.count_fault(fault);
-        }
+        tracing::debug!(request_id = ?context.request_id, ?refusal, "refused");
+        self.count_refusal(refusal);
         let policy = context.route().and_then(Route::policy);
-        context.runtime.responder.refuse(session, refusal, policy).await?;
+        context.runtime.responder.refuse(session, refusal, policy, &context.request_id).await?;
         Ok(true)
+    }
+
+    async fn request_body_filter(
+        &self,
+        session: &mut Session,
+        body: &mut Option<Bytes>,
+        end_of_stream: bool,
+        context: &mut RequestContext,
+    ) -> Result<()> {
+        // An empty last chunk would be written as a second end of a chunked body, which is the beginning of the next request
+        // to the upstream (cloudflare/pingora#935).
+        if end_of_stream && body.as_ref().is_some_and(Bytes::is_empty) {
+            *body = None;
+        }
+        pace::keep(session, context)?;
+        let length = u64::try_from(session.body_bytes_read()).unwrap_or(u64::MAX);
+        match limits::check_body(length, &context.runtime.limits) {
+            Err(refusal) if context.websocket != WebSocket::Open => {
+                context.refusal = Some(refusal);
+                Err(Error::explain(ErrorType::ReadError, "a body over the limit").into_down())
+            }
+            Ok(()) | Err(_) => Ok(()),
+        }
     }
 
     async fn upstream_peer(&self, _session: &mut Session, context: &mut RequestContext) -> Result<Box<HttpPeer>> {
@@ -127,8 +187,9 @@ impl ProxyHttp for EdgeService {
         }
         let next = pool.and_then(|pool| pool.next_peer(context.endpoint));
         let next = next.map(|(endpoint, peer)| (endpoint, Box::new(peer.clone())));
-        let (endpoint, peer) = next.ok_or_else(|| Error::new_up(ErrorType::ConnectNoRoute))?;
+        let (endpoint, mut peer) = next.ok_or_else(|| Error::new_up(ErrorType::ConnectNoRoute))?;
         context.endpoint = Some(endpoint);
+        peer::adapt(&mut peer, context)?;
         Ok(peer)
     }
 
@@ -171,8 +232,11 @@ impl ProxyHttp for EdgeService {
         if !runtime.forwards_token {
             identity::hide_token(upstream_request, &runtime.token_sources)?;
         }
-        runtime.forwarding.apply(upstream_request, session.client_addr())?;
-        runtime.identity_headers.apply(upstream_request, context.token.as_deref())?;
+        outgoing::normalize(upstream_request, session.req_header().version)?;
+        runtime.forwarding.apply(upstream_request, context.arrival)?;
+        self.request_ids.apply(upstream_request, &context.request_id)?;
+        let certificate = tls_of(session).and_then(|tls| tls.extension.get());
+        runtime.identity_headers.apply(upstream_request, context.token.as_deref(), certificate)?;
         match context.route() {
             Some(route) => rewrite::apply(route, upstream_request),
             None => Ok(()),
@@ -186,12 +250,21 @@ impl ProxyHttp for EdgeService {
         context: &mut RequestContext,
     ) -> Result<()> {
         if response.status == StatusCode::SWITCHING_PROTOCOLS {
-            let fault = Error::explain(ErrorType::InvalidHTTPHeader, "nobody asked to switch protocols");
-            return Err(fault.into_up());
+            pace::open_websocket(session, context)?;
+        } else if !response.status.is_informational() {
+            pace::decline_websocket(context);
         }
+        if !response.status.is_informational() || context.websocket == WebSocket::Open {
+            context.answered = Some(response.status);
+        }
+        response.insert_header(REQUEST_ID, context.request_id.clone())?;
         if is_before_http_1_1(session) && response.headers.contains_key(TRANSFER_ENCODING) {
             // Such a client takes chunks for text, and the end of the connection for the end of the response.
             response.remove_header(&TRANSFER_ENCODING);
+            session.set_keepalive(None);
+        }
+        if self.drain.has_begun() && !response.status.is_informational() {
+            // The request came before the stop: its client is told all the same.
             session.set_keepalive(None);
         }
         match context.runtime.responder.cors() {
@@ -200,15 +273,33 @@ impl ProxyHttp for EdgeService {
         }
     }
 
+    fn response_body_filter(
+        &self,
+        session: &mut Session,
+        _body: &mut Option<Bytes>,
+        _end_of_stream: bool,
+        context: &mut RequestContext,
+    ) -> Result<Option<Duration>> {
+        pace::keep(session, context).map(|()| None)
+    }
+
     async fn fail_to_proxy(&self, session: &mut Session, error: &Error, context: &mut RequestContext) -> FailToProxy {
-        let refusal = refusal_of(error);
-        report(error, context);
+        let refusal = refusal_of(error, context);
+        context.refusal = refusal;
+        pace::decline_websocket(context);
+        report(error, refusal, context);
+        if let Some(refusal) = refusal.filter(|_| context.websocket != WebSocket::Open) {
+            self.count_refusal(refusal);
+        }
         let is_answerable = final_response(session).is_none();
         let error_code = match refusal.filter(|_| is_answerable) {
-            Some(refusal) => match context.runtime.responder.refuse(session, refusal, None).await {
-                Ok(()) => session.response_written().map_or(0, |response| response.status.as_u16()),
-                Err(_) => 0,
-            },
+            Some(refusal) => {
+                let responder = &context.runtime.responder;
+                match responder.refuse(session, refusal, None, &context.request_id).await {
+                    Ok(()) => session.response_written().map_or(0, |response| response.status.as_u16()),
+                    Err(_) => 0,
+                }
+            }
             None => 0,
         };
         FailToProxy { error_code, can_reuse_downstream: false }
@@ -231,58 +322,21 @@ impl ProxyHttp for EdgeService {
     }
 
     async fn logging(&self, session: &mut Session, _error: Option<&Error>, context: &mut RequestContext) {
-        let status = final_response(session).map_or_else(client_closed_request, |response| response.status);
-        let requests = context.route().map_or(&context.runtime.unmatched, |route| &route.requests);
-        requests.observe(&session.req_header().method, status, context.started.elapsed());
-        if let (Some(route), Some(started)) = (context.route(), context.upstream_started) {
-            route.upstream.metrics().duration.observe(started.elapsed().as_secs_f64());
-        }
+        context.count(final_response(session).map(|response| response.status));
     }
+}
+
+/// How a request got here.
+fn arrival(session: &Session) -> Arrival {
+    let tls = tls_of(session);
+    let has_certificate = tls.is_some_and(|tls| !tls.cert_digest.is_empty());
+    Arrival::new(session.client_addr(), tls.is_some(), has_certificate)
+}
+
+fn tls_of(session: &Session) -> Option<&SslDigest> {
+    session.digest()?.ssl_digest.as_deref()
 }
 
 fn is_before_http_1_1(session: &Session) -> bool {
     session.req_header().version < Version::HTTP_11
-}
-
-/// The response that the client got, if it got one: what came before it does not count.
-fn final_response(session: &Session) -> Option<&ResponseHeader> {
-    session.response_written().filter(|response| !response.status.is_informational())
-}
-
-/// One line for a request that failed on its way. Of the error only what cannot hold bytes of a message: an upstream's
-/// broken response, which may set cookies, is part of its text.
-fn report(error: &Error, context: &RequestContext) {
-    let upstream = context.route().map_or("", |route| route.upstream.name());
-    let endpoint = context.endpoint.and_then(|place| context.route()?.upstream.address(place));
-    let (source, kind) = (error.esource().as_str(), error.etype().as_str());
-    let cause = error.root_cause().downcast_ref::<io::Error>().map(io::Error::kind);
-    if *error.esource() == ErrorSource::Downstream {
-        tracing::debug!(upstream, source, kind, ?cause, "the client broke off");
-    } else {
-        tracing::warn!(upstream, ?endpoint, source, kind, ?cause, "request failed");
-    }
-}
-
-/// Why a request failed on its way, if there is anyone left to tell.
-fn refusal_of(error: &Error) -> Option<Refusal> {
-    match error.esource() {
-        ErrorSource::Upstream => {
-            Some(if is_timeout(error.etype()) { Refusal::GatewayTimeout } else { Refusal::BadGateway })
-        }
-        ErrorSource::Downstream => (!is_gone(error.etype())).then_some(Refusal::BadRequest),
-        ErrorSource::Internal | ErrorSource::Unset => Some(Refusal::Internal),
-    }
-}
-
-fn is_timeout(error: &ErrorType) -> bool {
-    [ErrorType::ConnectTimedout, ErrorType::ReadTimedout, ErrorType::WriteTimedout].contains(error)
-}
-
-fn is_gone(error: &ErrorType) -> bool {
-    [ErrorType::ConnectionClosed, ErrorType::ReadError, ErrorType::WriteError].contains(error)
-}
-
-/// The status of a request whose client left before there was an answer: 499, as nginx has it.
-fn client_closed_request() -> StatusCode {
-    StatusCode::from_u16(499).unwrap_or(StatusCode::BAD_REQUEST)
 }

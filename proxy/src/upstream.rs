@@ -2,3 +2,4 @@
 
 pub mod pool;
 mod schedule;
+pub mod trust;

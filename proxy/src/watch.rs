@@ -95,6 +95,13 @@ impl Watch {
         Self { path, interval, attention: Attention::default() }
     }
 
+    /// The same for somebody who reads the file after this: what is there now is not told. Waits for the file system.
+    #[must_use]
+    pub fn before_reading(path: PathBuf, interval: Duration) -> Self {
+        let glance = Some(Glance::at(&path));
+        Self { path, interval, attention: Attention { told: glance, last: glance, restless: 0 } }
+    }
+
     /// Done when the file is to be read: after the first look, and then whenever it may have changed. Nothing is lost if it
     /// is dropped before.
     pub async fn changed(&mut self) {

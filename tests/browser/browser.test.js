@@ -158,6 +158,25 @@ test('a header that is not allowed is not sent', async () => {
   assert.equal(requests.length, 0, 'the upstream never sees it');
 });
 
+for (const [proxy, protocol] of [[stack.secureProxy, 'h2'], [stack.proxy, 'http/1.1']]) {
+  test(`a page reads what it is let in to and what it is refused over ${protocol}`, async () => {
+    // The header lets a page of another origin know how it was answered.
+    const path = '/items/1?timing-allow-origin=*';
+
+    const [{ answers, protocols }, { preflights, requests }] = await visit(home, async (page) => ({
+      answers: [await page.fetch(path, withToken()), await page.fetch('/items/2')],
+      protocols: await page.protocols(path),
+    }), proxy);
+
+    assertAnswer(answers[0], { status: 200, body: { path: '/items/1' } });
+    assertAnswer(answers[1], unauthorized);
+    assert.deepEqual(protocols, [protocol]);
+    assert.equal(preflights, 1);
+    assert.equal(requests.length, 1);
+    assert.equal(requests[0].headers['x-forwarded-proto'], new URL(proxy).protocol.slice(0, -1));
+  });
+}
+
 for (const [name, url] of Object.entries(stack.strangers)) {
   test(`a page of ${name} is blocked before it sends a token`, async () => {
     const [answer, { requests }] = await visit(url, (page) => page.fetch('/items/1', withToken()));
@@ -186,7 +205,7 @@ for (const [name, url] of Object.entries(stack.strangers)) {
  * Opens a page in a browser without a past, and resolves to what `use(page)` does, with the number of preflights and the
  * requests that arrived at the upstream meanwhile.
  */
-async function visit(url, use) {
+async function visit(url, use, proxy = stack.proxy) {
   const context = await stack.browser.newContext();
   try {
     const page = await context.newPage();
@@ -195,9 +214,10 @@ async function visit(url, use) {
     const network = await watch(await context.newCDPSession(page));
     stack.upstream.takeRequests();
 
-    const cookie = { url: stack.proxy, httpOnly: true, sameSite: 'Strict' };
+    const cookie = { url: proxy, httpOnly: true, sameSite: 'Strict' };
     const result = await use({
-      fetch: (path, init) => fetchIn(page, network, stack.proxy + path, init),
+      fetch: (path, init) => fetchIn(page, network, proxy + path, init),
+      protocols: (path) => page.evaluate(protocolsInPage, proxy + path),
       setCookie: (name, value) => context.addCookies([{ ...cookie, name, value }]),
     });
 
@@ -239,6 +259,11 @@ async function fetchInPage({ url, init }) {
   } catch (error) {
     return { error: error.name };
   }
+}
+
+/** Runs in the page. */
+function protocolsInPage(url) {
+  return performance.getEntriesByName(url, 'resource').map(({ nextHopProtocol }) => nextHopProtocol);
 }
 
 function withToken(token = stack.pool.idToken()) {

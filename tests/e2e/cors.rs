@@ -39,7 +39,7 @@ fn said(response: &Response) -> Vec<String> {
 fn read_by(origin: &str) -> Vec<String> {
     vec![
         format!("access-control-allow-origin: {origin}"),
-        "access-control-expose-headers: etag, www-authenticate, retry-after".to_owned(),
+        "access-control-expose-headers: etag, www-authenticate, retry-after, x-request-id".to_owned(),
         "vary: Origin".to_owned(),
     ]
 }
@@ -184,8 +184,8 @@ fn every_response_can_be_read() {
 #[test]
 fn a_refusal_in_the_words_of_api_gateway_can_be_read() {
     for (profile, exposed) in [
-        ("{ profile: aws-rest }", "etag, x-amzn-errortype, x-amzn-requestid, retry-after"),
-        ("{ profile: aws-http }", "etag, www-authenticate, apigw-requestid, retry-after"),
+        ("{ profile: aws-rest }", "etag, x-amzn-errortype, x-amzn-requestid, retry-after, x-request-id"),
+        ("{ profile: aws-http }", "etag, www-authenticate, apigw-requestid, retry-after, x-request-id"),
     ] {
         let edge = edge(&[("cors", CORS), ("responses", profile)]);
         let response = edge.ask(&get("/items/1").header("Origin", APP));
@@ -313,7 +313,7 @@ fn every_origin_gets_the_same_answer_where_all_are_allowed() {
         assert_eq!(said(&edge.ask(&sent)), ["access-control-allow-origin: *", "vary: Accept-Encoding"], "{sent:?}");
     }
     let refusal = edge.ask(&get("/items/1").header("Origin", APP));
-    let exposed = "access-control-expose-headers: www-authenticate, retry-after";
+    let exposed = "access-control-expose-headers: www-authenticate, retry-after, x-request-id";
     assert_eq!((refusal.status, said(&refusal)), (401, vec!["access-control-allow-origin: *".into(), exposed.into()]));
     assert_eq!(
         said(&edge.ask(&preflight(APP, "/items/1"))),

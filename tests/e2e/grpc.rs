@@ -152,6 +152,6 @@ fn a_page_can_read_a_refusal_of_grpc() {
     let response = edge.ask(&call("/items.Items/Get").header("Origin", "https://app.example.com"));
     assert_eq!(outcome(&response), ("16", "token_missing"));
     assert_eq!(response.header("access-control-allow-origin"), Some("https://app.example.com"));
-    let exposed = "grpc-status, www-authenticate, retry-after";
+    let exposed = "grpc-status, www-authenticate, retry-after, x-request-id";
     assert_eq!(response.header("access-control-expose-headers"), Some(exposed));
 }

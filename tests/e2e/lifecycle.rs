@@ -3,9 +3,9 @@
 use std::{net::TcpListener, process::Command, time::Duration};
 
 use e2e::{
-    client::{Client, get, request},
+    client::{Client, request},
     process::{Directory, Process},
-    wait::{PATIENCE, eventually},
+    wait::PATIENCE,
 };
 
 use crate::{BINARY, edge};
@@ -90,12 +90,4 @@ fn a_signal_ends_a_proxy_that_nobody_uses() {
         let status = edge.proxy.wait_exit(Duration::from_secs(5));
         assert_eq!(status.and_then(|status| status.code()), Some(0), "{signal}");
     }
-}
-
-#[test]
-fn a_hangup_ends_nothing() {
-    let edge = edge(&[]);
-    edge.proxy.signal("HUP");
-    eventually("a line about it", || edge.proxy.log().contains("SIGHUP").then_some(()));
-    assert_eq!(edge.ask(&get("/open/1")).status, 200);
 }

@@ -12,10 +12,13 @@ use serde_json::json;
 use crate::edge;
 
 /// Names and labels that people write queries and alerts with. Of a histogram, its count.
-const PUBLISHED: [(&str, &[&str]); 29] = [
+const PUBLISHED: [(&str, &[&str]); 34] = [
+    ("cognigate_accept_failures_total", &["listener"]),
     ("cognigate_auth_decisions_total", &["reason", "route"]),
     ("cognigate_auth_duration_seconds_count", &["path"]),
     ("cognigate_build_info", &["commit", "version"]),
+    ("cognigate_config_last_reload_success_timestamp_seconds", &[]),
+    ("cognigate_config_reloads_total", &["result"]),
     ("cognigate_downstream_connections", &["listener"]),
     ("cognigate_http_request_duration_seconds_count", &["route"]),
     ("cognigate_http_requests_total", &["code", "method", "route"]),
@@ -34,6 +37,8 @@ const PUBLISHED: [(&str, &[&str]); 29] = [
     ("cognigate_revocation_changes_total", &["change"]),
     ("cognigate_revocation_file_loads_total", &["result"]),
     ("cognigate_revocation_state_writes_total", &["result"]),
+    ("cognigate_tls_certificate_reloads_total", &["listener", "result"]),
+    ("cognigate_tls_handshake_failures_total", &["listener"]),
     ("cognigate_token_cache_bytes", &[]),
     ("cognigate_token_cache_entries", &[]),
     ("cognigate_token_cache_evictions_total", &[]),

@@ -27,6 +27,12 @@ fn request_in_flight(edge: &Edge) -> (Client, Gate) {
     (client, gate)
 }
 
+/// Waits until the connections are asked to end.
+#[track_caller]
+fn await_stopping(edge: &Edge) {
+    eventually("stopping", || edge.proxy.log().contains("stopping connections=").then_some(()));
+}
+
 fn exit_code(status: Option<ExitStatus>) -> Option<i32> {
     status.and_then(|status| status.code())
 }
@@ -49,6 +55,67 @@ fn a_stop_waits_for_the_request_in_flight_and_no_longer() {
         assert_eq!(client.rest(), b"", "{signal}");
         assert_eq!(exit_code(edge.proxy.wait_exit(PROMPTLY)), Some(0), "{signal}: {}", edge.proxy.log());
     }
+}
+
+#[test]
+fn a_stop_lets_load_balancers_notice_for_drain_delay() {
+    let mut edge = edge(&[("server", "{ drain_delay: 1s }")]);
+    let mut kept = edge.client();
+    assert_eq!(kept.ask(&get("/open/1")).status, 200);
+    let asked = Instant::now();
+    edge.proxy.signal("TERM");
+    eventually("not ready", || (edge.proxy.admin("/readyz").status == 503).then_some(()));
+    let still = [edge.ask(&get("/open/2")), kept.ask(&get("/open/3"))];
+    if asked.elapsed() < Duration::from_millis(800) {
+        for response in still {
+            assert_eq!((response.status, response.is_last()), (200, false));
+        }
+    }
+    assert_eq!(exit_code(edge.proxy.wait_exit(PROMPTLY)), Some(0), "{}", edge.proxy.log());
+    assert!(asked.elapsed() >= Duration::from_secs(1), "load balancers had their time");
+}
+
+#[test]
+fn a_second_signal_ends_the_process_at_once() {
+    for server in ["{ drain_delay: 1h }", "{}"] {
+        let mut edge = edge(&[("server", server)]);
+        let (_client, _gate) = request_in_flight(&edge);
+        edge.proxy.signal("TERM");
+        eventually("not ready", || (edge.proxy.admin("/readyz").status == 503).then_some(()));
+        assert_eq!(edge.proxy.wait_exit(Duration::ZERO), None, "{server}");
+        edge.proxy.signal("INT");
+        assert_eq!(exit_code(edge.proxy.wait_exit(PROMPTLY)), Some(0), "{server}: {}", edge.proxy.log());
+    }
+}
+
+#[test]
+fn the_last_response_of_a_kept_connection_says_so() {
+    let mut edge = edge(&[]);
+    let (mut client, gate) = request_in_flight(&edge);
+    edge.proxy.signal("TERM");
+    await_stopping(&edge);
+    gate.open();
+    let response = client.response();
+    assert_eq!((response.status, response.is_last()), (200, true), "{:?}", response.head);
+    assert_eq!(exit_code(edge.proxy.wait_exit(PROMPTLY)), Some(0));
+}
+
+#[test]
+fn a_kept_connection_may_bring_a_last_request() {
+    let mut edge = edge(&[]);
+    let mut kept = edge.client();
+    assert_eq!(kept.ask(&get("/open/1")).status, 200);
+    let asked = Instant::now();
+    edge.proxy.signal("TERM");
+    await_stopping(&edge);
+    std::thread::park_timeout(Duration::from_millis(200));
+    let last = kept.try_ask(&get("/open/2"));
+    // It has a second; a machine that took longer has shown nothing.
+    if asked.elapsed() < Duration::from_millis(800) {
+        let last = last.unwrap();
+        assert_eq!((last.status, last.is_last()), (200, true));
+    }
+    assert_eq!(exit_code(edge.proxy.wait_exit(PROMPTLY)), Some(0));
 }
 
 #[test]

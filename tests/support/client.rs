@@ -69,6 +69,48 @@ impl Client {
         self.stream.get_mut().write_all(bytes.as_ref()).unwrap();
     }
 
+    /// Sends these bytes, if the other side still takes them.
+    pub fn try_send(&mut self, bytes: impl AsRef<[u8]>) {
+        self.stream.get_mut().write_all(bytes.as_ref()).ok();
+    }
+
+    /// Reads up to these bytes, and everything before them.
+    ///
+    /// # Panics
+    ///
+    /// If they do not come.
+    #[track_caller]
+    pub fn expect(&mut self, bytes: impl AsRef<[u8]>) {
+        let (mut seen, expected) = (Vec::new(), bytes.as_ref());
+        while !seen.ends_with(expected) {
+            let mut byte = [0];
+            self.stream.read_exact(&mut byte).unwrap();
+            seen.extend(byte);
+        }
+    }
+
+    /// Exactly this many bytes.
+    ///
+    /// # Panics
+    ///
+    /// If fewer come.
+    #[track_caller]
+    pub fn take(&mut self, count: usize) -> Vec<u8> {
+        let mut bytes = vec![0; count];
+        self.stream.read_exact(&mut bytes).unwrap();
+        bytes
+    }
+
+    /// Reads the head of the next response, and not what follows it.
+    ///
+    /// # Panics
+    ///
+    /// If there is none.
+    #[track_caller]
+    pub fn head(&mut self) -> Head {
+        Head::read(&mut self.stream).unwrap().unwrap()
+    }
+
     /// Reads the next response, to anything but `HEAD`.
     ///
     /// # Panics

@@ -70,13 +70,7 @@ impl Edge {
     #[track_caller]
     fn launch_logging(binary: &str, log: &str, keys: KeyServer, sections: &[(&str, &str)]) -> Self {
         let (upstream, pool) = (Upstream::start(), Pool::new("eu-west-1_AbC123xyz"));
-        let sections: BTreeMap<_, _> = SECTIONS.iter().chain(sections).copied().collect();
-        let config: String = sections.iter().map(|(name, value)| format!("{name}: {value}\n")).collect();
-        let config = config
-            .replace("$POOL", pool.id())
-            .replace("$CLIENT", CLIENT_ID)
-            .replace("$KEYS", &keys.uri())
-            .replace("$UPSTREAM", &upstream.address().to_string());
+        let config = configuration(sections, pool, &keys, &upstream);
         Self { proxy: Proxy::start_logging(binary, log, &config), upstream, keys, pool, config }
     }
 
@@ -84,6 +78,21 @@ impl Edge {
     #[track_caller]
     pub fn twin(&self, binary: &str) -> Proxy {
         Proxy::start(binary, &self.config)
+    }
+
+    /// Puts a configuration with these sections in the place of the file. The proxy has not read it yet.
+    pub fn rewrite(&self, sections: &[(&str, &str)]) {
+        self.proxy.rewrite(&configuration(sections, self.pool, &self.keys, &self.upstream));
+    }
+
+    /// Has the proxy load a configuration with these sections, and waits until it has.
+    #[track_caller]
+    pub fn reload(&self, sections: &[(&str, &str)]) {
+        let loaded = || self.proxy.metrics().sum("cognigate_config_reloads_total", &[("result", "success")]);
+        let before = loaded();
+        self.rewrite(sections);
+        self.proxy.signal("HUP");
+        eventually("loaded anew", || (loaded() > before).then_some(()));
     }
 
     /// Waits until the proxy has the keys of `main`. It may still not be ready: other pools may have none.
@@ -105,4 +114,14 @@ impl Edge {
     pub fn ask(&self, request: &Request) -> Response {
         self.client().ask(request)
     }
+}
+
+fn configuration(sections: &[(&str, &str)], pool: Pool, keys: &KeyServer, upstream: &Upstream) -> String {
+    let sections: BTreeMap<_, _> = SECTIONS.iter().chain(sections).copied().collect();
+    let config: String = sections.iter().map(|(name, value)| format!("{name}: {value}\n")).collect();
+    config
+        .replace("$POOL", pool.id())
+        .replace("$CLIENT", CLIENT_ID)
+        .replace("$KEYS", &keys.uri())
+        .replace("$UPSTREAM", &upstream.address().to_string())
 }

@@ -15,13 +15,17 @@
     reason = "what goes wrong in here fails the test that asked for it"
 )]
 
+pub mod authority;
 pub mod client;
 pub mod edge;
+pub mod h2;
 pub mod key_server;
+pub mod load;
 pub mod message;
 pub mod metrics;
 pub mod pool;
 pub mod process;
 pub mod redis;
+pub mod secure;
 pub mod upstream;
 pub mod wait;

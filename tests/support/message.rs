@@ -8,7 +8,11 @@ pub struct Head(String);
 
 impl Head {
     /// Reads up to the empty line; `None` if the connection ends before the first byte.
-    pub(crate) fn read(stream: &mut impl BufRead) -> io::Result<Option<Self>> {
+    ///
+    /// # Errors
+    ///
+    /// The stream's, [`io::ErrorKind::UnexpectedEof`] if it ends within the head.
+    pub fn read(stream: &mut impl BufRead) -> io::Result<Option<Self>> {
         let mut bytes = Vec::new();
         loop {
             let line = bytes.len();

@@ -1,10 +1,11 @@
 //! Processes that a test starts, and that end with it at the latest.
 
 use std::{
+    ffi::OsStr,
     fs,
     io::{BufRead, BufReader, Read},
     net::SocketAddr,
-    path::PathBuf,
+    path::{Path, PathBuf},
     process::{Child, Command, ExitStatus, Stdio},
     sync::{
         Arc,
@@ -19,6 +20,9 @@ use crate::{
     metrics::Metrics,
     wait::{PATIENCE, Watched, eventually, within},
 };
+
+/// The name of the configuration in its directory.
+const FILE: &str = "cognigate.yaml";
 
 /// A directory that is removed when this is dropped.
 #[derive(Debug)]
@@ -125,13 +129,24 @@ pub struct Process {
 }
 
 impl Process {
-    /// Starts a command. Nothing of this process' environment reaches it.
+    /// Starts a command. Of the environment it has what the command says, and nothing of this process'.
     ///
     /// # Panics
     ///
     /// If it does not start.
     pub fn spawn(command: &mut Command) -> Self {
-        let command = command.env_clear().stdin(Stdio::null()).stdout(Stdio::piped()).stderr(Stdio::piped());
+        Self::spawn_with_input(command.stdin(Stdio::null()))
+    }
+
+    /// The same, with the standard input that the command says.
+    ///
+    /// # Panics
+    ///
+    /// If it does not start.
+    pub fn spawn_with_input(command: &mut Command) -> Self {
+        let own = |(name, value): (&OsStr, Option<&OsStr>)| Some((name.to_owned(), value?.to_owned()));
+        let own: Vec<_> = command.get_envs().filter_map(own).collect();
+        let command = command.env_clear().envs(own).stdout(Stdio::piped()).stderr(Stdio::piped());
         let mut child = command.spawn().unwrap();
         let stdout = Output::capture(child.stdout.take().unwrap());
         let stderr = Output::capture(child.stderr.take().unwrap());
@@ -154,9 +169,21 @@ impl Process {
     ///
     /// If it cannot be sent.
     pub fn signal(&self, name: &str) {
-        // `kill` is built into every shell, and a program of its own on most systems only.
-        let kill = format!("kill -s {name} {}", self.child.id());
-        assert!(Command::new("sh").args(["-c", &kill]).status().unwrap().success(), "{kill}");
+        assert!(send_signal(name, self.id()), "{name}");
+    }
+
+    /// Its number.
+    pub fn id(&self) -> u32 {
+        self.child.id()
+    }
+
+    /// How it ended; `None` if it still runs after `limit`. Another process may still write where it wrote.
+    ///
+    /// # Panics
+    ///
+    /// If the system does not tell.
+    pub fn wait_status(&mut self, limit: Duration) -> Option<ExitStatus> {
+        within(limit, || self.child.try_wait().unwrap())
     }
 
     /// How it ended; `None` if it still runs after `limit`. All that it wrote can be read from here on.
@@ -165,7 +192,7 @@ impl Process {
     ///
     /// If the system does not tell.
     pub fn wait_exit(&mut self, limit: Duration) -> Option<ExitStatus> {
-        let status = within(limit, || self.child.try_wait().unwrap())?;
+        let status = self.wait_status(limit)?;
         self.stdout.await_end();
         self.stderr.await_end();
         Some(status)
@@ -180,13 +207,20 @@ impl Drop for Process {
     }
 }
 
+/// Sends a signal to a process that a test started, if it still runs.
+fn send_signal(name: &str, process: u32) -> bool {
+    // `kill` is built into every shell, and a program of its own on most systems only.
+    let kill = format!("kill -s {name} {process}");
+    Command::new("sh").args(["-c", &kill]).stderr(Stdio::null()).status().unwrap().success()
+}
+
 /// `cognigate run` with a configuration of its own, one listener and the admin listener.
 #[derive(Debug)]
 pub struct Proxy {
     process: Process,
     address: SocketAddr,
     admin: SocketAddr,
-    _directory: Directory,
+    directory: Directory,
 }
 
 impl Proxy {
@@ -203,12 +237,69 @@ impl Proxy {
     /// The same, with `log` in `COGNIGATE_LOG`.
     #[track_caller]
     pub(crate) fn start_logging(binary: &str, log: &str, config: &str) -> Self {
-        let directory = Directory::new();
-        let file = directory.write("cognigate.yaml", config);
-        let process = Process::spawn(Command::new(binary).env("COGNIGATE_LOG", log).args(["run", "-c"]).arg(file));
+        Self::start_in(Directory::new(), config, |file| {
+            Process::spawn(Command::new(binary).env("COGNIGATE_LOG", log).args(["run", "-c"]).arg(file))
+        })
+    }
+
+    /// Starts the proxy by `spawn`, which is given the path of the configuration, and waits until its listeners are bound.
+    ///
+    /// # Panics
+    ///
+    /// If it does not start, with what it logged.
+    #[track_caller]
+    pub fn start_in(directory: Directory, config: &str, spawn: impl FnOnce(&Path) -> Process) -> Self {
+        let process = spawn(&directory.write(FILE, config));
         let bound = |listener| process.stderr().find(listener, |line| bound_address(line, listener));
         let (address, admin) = (bound("listener=http"), bound("listener=admin"));
-        Self { process, address, admin, _directory: directory }
+        Self { process, address, admin, directory }
+    }
+
+    /// Puts another configuration in the place of the file, at once and whole.
+    ///
+    /// # Panics
+    ///
+    /// If it cannot be written.
+    pub fn rewrite(&self, config: &str) {
+        let fresh = self.directory.write("fresh.yaml", config);
+        fs::rename(fresh, self.directory.path(FILE)).unwrap();
+    }
+
+    /// Where the configuration is, and whatever else belongs to this proxy.
+    pub fn directory(&self) -> &Directory {
+        &self.directory
+    }
+
+    /// Where requests are, or were, served: every address so far, in the order in which they were bound.
+    pub fn addresses(&self) -> Vec<SocketAddr> {
+        self.log().lines().filter_map(|line| bound_address(line, "listener=http")).collect()
+    }
+
+    /// The number of the process.
+    pub fn id(&self) -> u32 {
+        self.process.id()
+    }
+
+    /// The process that the sockets were handed to last, if they were.
+    pub fn successor(&self) -> Option<u32> {
+        self.processes("handed over").pop()
+    }
+
+    /// Sends a signal to the process that the sockets were handed to last.
+    ///
+    /// # Panics
+    ///
+    /// If there is none.
+    #[track_caller]
+    pub fn signal_successor(&self, name: &str) {
+        assert!(send_signal(name, self.successor().unwrap()), "{name}");
+    }
+
+    /// The processes of which the log says this.
+    fn processes(&self, what: &str) -> Vec<u32> {
+        let log = self.log();
+        let lines = log.lines().filter(|line| line.contains(what));
+        lines.filter_map(|line| line.split("pid=").nth(1)?.split_whitespace().next()?.parse().ok()).collect()
     }
 
     /// Where requests are served.
@@ -261,9 +352,33 @@ impl Proxy {
         self.process.wait_exit(limit)
     }
 
+    /// How the process ended that was started first, and handed its sockets over; `None` if it still runs after `limit`.
+    pub fn wait_exit_of_first(&mut self, limit: Duration) -> Option<ExitStatus> {
+        self.process.wait_status(limit)
+    }
+
     /// What it logged so far.
     pub fn log(&self) -> String {
         self.process.stderr().text()
+    }
+
+    /// Waits for a line of the log.
+    ///
+    /// # Panics
+    ///
+    /// If it does not come.
+    #[track_caller]
+    pub fn await_log(&self, what: &str, is_it: impl Fn(&str) -> bool) {
+        self.process.stderr().find(what, |line| is_it(line).then_some(()));
+    }
+}
+
+impl Drop for Proxy {
+    fn drop(&mut self) {
+        // They are nobody's children any more. Those that have ended are not there to be ended.
+        for process in self.processes("started a process") {
+            send_signal("KILL", process);
+        }
     }
 }
 

@@ -158,6 +158,10 @@ async fn in_time<T>(change: impl Future<Output = Result<T, ChangeError>>) -> Res
             let message = format!("nothing was changed: {full} (`revocation.max_entries`)");
             Err(Page::message(StatusCode::INSUFFICIENT_STORAGE, &message))
         }
+        Ok(Err(handed_over @ ChangeError::HandedOver)) => {
+            let message = format!("nothing was changed: {handed_over}");
+            Err(Page::message(StatusCode::SERVICE_UNAVAILABLE, &message))
+        }
         Ok(Err(ChangeError::State(error))) => {
             let message = format!("nothing was changed: the state file cannot be written: {error}");
             Err(Page::message(StatusCode::INTERNAL_SERVER_ERROR, &message))

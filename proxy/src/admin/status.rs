@@ -33,7 +33,7 @@ impl StatusPages {
 
     /// Ready is: not stopping, every pool that a route asks for can decide, and what is revoked is known.
     fn readiness(&self) -> Page {
-        if self.drain.has_begun() {
+        if self.drain.is_announced() {
             return Page::text(StatusCode::SERVICE_UNAVAILABLE, "stopping\n");
         }
         let runtime = self.runtime.load();

@@ -20,11 +20,12 @@ use thiserror::Error;
 use tokio::sync::watch;
 
 use self::{echo::EchoService, user_pool::DemoPool};
-use super::{EXIT_BAD_CONFIG, EXIT_FAILURE, report, stop_signals};
+use super::{EXIT_BAD_CONFIG, EXIT_FAILURE, report};
 use crate::{
-    app::{self, App, StartError},
-    config::{self, Files, error::ConfigErrors, model::Config},
-    listener::{BindError, BoundListener},
+    app::{self, App, Circumstances, StartError},
+    config::{self, Files, Loaded, error::ConfigErrors, model::Config},
+    lifecycle::signal::Signals,
+    listener::{BindError, BoundListener, Service},
 };
 
 /// How long the proxy may take to fetch the pool's keys over loopback.
@@ -94,23 +95,22 @@ impl Stage {
     async fn play(self) -> Result<(), DemoError> {
         let Self { pool, keys, upstream, config } = self;
         let (_stop, stopped) = watch::channel(false);
-        keys.serve(HttpServer::new_app(pool.key_service()), stopped.clone());
-        upstream.serve(HttpServer::new_app(EchoService), stopped);
+        let _keys = keys.serve(Service::internal(HttpServer::new_app(pool.key_service()), stopped.clone()))?;
+        let _upstream = upstream.serve(Service::internal(HttpServer::new_app(EchoService), stopped))?;
 
-        let stop = stop_signals()?;
-        let app = App::bind(&config, &Files::default())?;
+        let mut signals = Signals::listen().map_err(StartError::Signals)?;
+        let app = App::bind(Loaded { config, files: Files::default() }, Circumstances::default())?;
         let lines = walkthrough::lines(&pool, app.addresses().next(), app.admin_address(), &SystemClock)?;
         let runtime = app.runtime();
         let is_ready = move || runtime.load().pools_missing_keys().next().is_none();
-        let serving = app.serve(stop);
+        let serving = app.serve(async || signals.next().await);
         tokio::pin!(serving);
         tokio::select! {
-            () = &mut serving => return Ok(()),
+            outcome = &mut serving => return Ok(outcome?),
             ready = timeout(READY_TIMEOUT, until(is_ready)) => ready.map_err(|_| DemoError::Unready)?,
         }
         io::stdout().write_all(lines.as_bytes())?;
-        serving.await;
-        Ok(())
+        Ok(serving.await?)
     }
 }
 

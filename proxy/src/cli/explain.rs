@@ -36,7 +36,7 @@ use crate::{
     filter::hygiene::{self, Fault},
     response::Refusal,
     revocation::entry,
-    runtime::{DanglingUpstream, Runtime, Surroundings},
+    runtime::{BuildError, Runtime, Surroundings},
     telemetry::metrics::ProxyMetrics,
 };
 
@@ -89,7 +89,7 @@ enum ExplainError {
     #[error("{0}")]
     Config(#[from] ConfigErrors),
     #[error("the configuration does not fit together")]
-    Dangling(#[from] DanglingUpstream),
+    Dangling(#[from] BuildError),
     #[error(transparent)]
     Fetcher(#[from] NoClient),
     #[error("cannot read {file}")]

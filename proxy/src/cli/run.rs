@@ -1,19 +1,30 @@
 //! `cognigate run`: serves.
 
 use std::{
+    env,
     io::{self, Write},
     path::Path,
 };
 
-use super::{EXIT_BAD_CONFIG, EXIT_FAILURE, report, stop_signals, survive_hangups};
+use super::{EXIT_BAD_CONFIG, EXIT_FAILURE, report, report_files};
 use crate::{
-    app::{self, App, StartError},
+    app::{self, App, Circumstances, StartError},
     config::{self, Loaded},
+    lifecycle::{handover::Program, inherited::Inherited, notify::Notifier, signal::Signals},
+    watch::{self, Watch},
 };
 
 /// Serves the configuration of a file until the process is asked to stop. Says with what status to exit.
 #[must_use]
 pub fn run(file: &Path) -> u8 {
+    // Before there is a second thread, and before the configuration says how many.
+    let circumstances = match circumstances(file) {
+        Ok(circumstances) => circumstances,
+        Err(error) => {
+            report(&error);
+            return EXIT_FAILURE;
+        }
+    };
     let loaded = match config::load(file) {
         Ok(loaded) => loaded,
         Err(errors) => {
@@ -22,8 +33,12 @@ pub fn run(file: &Path) -> u8 {
             return EXIT_BAD_CONFIG;
         }
     };
-    match app::on_threads(loaded.config.server, serve(&loaded)) {
+    match app::on_threads(loaded.config.server, serve(loaded, circumstances)) {
         Ok(()) => 0,
+        Err(StartError::Tls(errors)) => {
+            report_files(file, &errors, &mut io::stderr());
+            EXIT_BAD_CONFIG
+        }
         Err(error) => {
             report(&error);
             EXIT_FAILURE
@@ -31,8 +46,16 @@ pub fn run(file: &Path) -> u8 {
     }
 }
 
-async fn serve(Loaded { config, files }: &Loaded) -> Result<(), StartError> {
-    survive_hangups()?;
-    App::bind(config, files)?.serve(stop_signals()?).await;
-    Ok(())
+fn circumstances(file: &Path) -> Result<Circumstances, StartError> {
+    Ok(Circumstances {
+        file: Some(Watch::before_reading(file.to_owned(), watch::INTERVAL)),
+        inherited: Inherited::receive()?,
+        program: Some(Program::current().map_err(StartError::Program)?),
+        notifier: Notifier::find(|name| env::var_os(name)),
+    })
+}
+
+async fn serve(loaded: Loaded, circumstances: Circumstances) -> Result<(), StartError> {
+    let mut signals = Signals::listen().map_err(StartError::Signals)?;
+    App::bind(loaded, circumstances)?.serve(async || signals.next().await).await
 }

@@ -7,9 +7,11 @@
 mod bind;
 mod cors;
 mod headers;
+mod limits;
 mod pools;
 mod revocation;
 mod routes;
+mod tls;
 mod upstreams;
 
 use std::{
@@ -40,6 +42,9 @@ const THREADS: RangeInclusive<u64> = 0..=1024;
 
 /// `server.shutdown_grace`
 const SHUTDOWN_GRACE: RangeInclusive<Period> = Period::seconds(0)..=Period::hours(1);
+
+/// `server.drain_delay`
+const DRAIN_DELAY: RangeInclusive<Period> = Period::seconds(0)..=Period::hours(1);
 
 /// `token_cache.max_bytes`. More than this is a typing mistake too.
 const MAX_CACHE_SIZE: ByteSize = ByteSize::gibibytes(64);
@@ -77,6 +82,7 @@ fn config(section: ConfigSection, folder: &Path, at: &At<'_>) -> Option<Config> 
         revocation,
         cors,
         responses: ResponsesSection { profile: Scalar(profile) },
+        limits,
         server,
     } = section;
     let pool_names = Names::of("user pool", &user_pools);
@@ -84,10 +90,10 @@ fn config(section: ConfigSection, folder: &Path, at: &At<'_>) -> Option<Config> 
     let mut bound = Bound::default();
     let mut state_files = StateFiles::default();
 
-    let listeners = bind::listeners(listeners, &mut bound, &at.field("listeners"));
+    let listeners = bind::listeners(listeners, &mut bound, folder, &at.field("listeners"));
     let admin = bind::admin(admin, &mut bound, folder, &at.field("admin"));
     let user_pools = pools::user_pools(user_pools, &mut state_files, folder, &at.field("user_pools"));
-    let upstreams = upstreams::upstreams(upstreams, &at.field("upstreams"));
+    let upstreams = upstreams::upstreams(upstreams, folder, &at.field("upstreams"));
     let routes = routes::routes(routes, &pool_names, &upstream_names, &at.field("routes"));
     let token = headers::token(token, &at.field("token"));
     let identity = headers::identity(identity, &token.sources, &at.field("identity"));
@@ -95,6 +101,7 @@ fn config(section: ConfigSection, folder: &Path, at: &At<'_>) -> Option<Config> 
     let token_cache = self::token_cache(token_cache, &at.field("token_cache"));
     let revocation = revocation::revocation(revocation, &mut state_files, folder, &at.field("revocation"));
     let cors = cors.map(|section| cors::cors(section, &at.field("cors")));
+    let limits = limits::limits(limits, &at.field("limits"));
     let server = self::server(server, &at.field("server"));
     let cors = match cors {
         Some(cors) => Some(cors?),
@@ -114,6 +121,7 @@ fn config(section: ConfigSection, folder: &Path, at: &At<'_>) -> Option<Config> 
         revocation: revocation?,
         cors,
         responses: ResponsesConfig { profile },
+        limits: limits?,
         server: server?,
     })
 }
@@ -141,12 +149,20 @@ fn token_cache(section: TokenCacheSection, at: &At<'_>) -> Option<TokenCacheConf
 }
 
 fn server(section: ServerSection, at: &At<'_>) -> Option<ServerConfig> {
-    let ServerSection { threads: Scalar(threads), shutdown_grace: Scalar(shutdown_grace) } = section;
+    let ServerSection {
+        threads: Scalar(threads),
+        shutdown_grace: Scalar(shutdown_grace),
+        drain_delay: Scalar(drain_delay),
+        watch: Scalar(watch),
+    } = section;
     let threads = at.field("threads").within(threads, &THREADS);
     let shutdown_grace = at.field("shutdown_grace").within(shutdown_grace, &SHUTDOWN_GRACE);
+    let drain_delay = at.field("drain_delay").within(drain_delay, &DRAIN_DELAY);
     Some(ServerConfig {
         threads: usize::try_from(threads?).ok().and_then(NonZeroUsize::new),
         shutdown_grace: shutdown_grace?.0,
+        drain_delay: drain_delay?.0,
+        watch,
     })
 }
 
@@ -158,8 +174,14 @@ fn address(text: &str, at: &At<'_>) -> Option<SocketAddr> {
 fn path(written: Option<Scalar<String>>, folder: &Path, at: &At<'_>) -> Option<Option<PathBuf>> {
     match written {
         None => Some(None),
-        Some(Scalar(path)) if path.is_empty() || path.contains('\0') => at.refuse(BrokenRule::FilePath(path)),
-        Some(Scalar(path)) => Some(Some(folder.join(path))),
+        Some(Scalar(path)) => file(path, folder, at).map(Some),
+    }
+}
+
+fn file(path: String, folder: &Path, at: &At<'_>) -> Option<PathBuf> {
+    match path.is_empty() || path.contains(char::is_control) {
+        true => at.refuse(BrokenRule::FilePath(path)),
+        false => Some(folder.join(path)),
     }
 }
 

@@ -6,8 +6,11 @@
 //! - A key that may be left out has its default here. It is optional in the struct only where "not said" differs from
 //!   every value.
 
+mod limits;
+mod listener;
 mod revocation;
 mod scalar;
+mod upstream;
 
 use std::fmt;
 
@@ -17,10 +20,13 @@ use serde::{
     de::{Error, MapAccess, Unexpected, Visitor, value::MapAccessDeserializer},
 };
 
+pub(super) use limits::LimitsSection;
+pub(super) use listener::{CertificateSection, ListenerSection, TlsSection};
 pub(super) use revocation::{RedisSection, RevocationSection};
 pub(super) use scalar::{ByteSize, Period, Scalar};
+pub(super) use upstream::UpstreamTlsSection;
 
-use super::model::{Balance, Profile};
+use super::model::{Balance, CertificateField, Profile, UpstreamProtocol};
 
 /// A file.
 #[derive(Default, Deserialize)]
@@ -38,14 +44,8 @@ pub(super) struct ConfigSection {
     pub(super) revocation: RevocationSection,
     pub(super) cors: Option<CorsSection>,
     pub(super) responses: ResponsesSection,
+    pub(super) limits: LimitsSection,
     pub(super) server: ServerSection,
-}
-
-/// `listeners[]`
-#[derive(Deserialize)]
-#[serde(deny_unknown_fields, expecting = "a mapping")]
-pub(super) struct ListenerSection {
-    pub(super) address: Scalar<String>,
 }
 
 /// `admin`
@@ -111,6 +111,9 @@ pub(super) struct UpstreamSection {
     pub(super) balance: Scalar<Balance>,
     #[serde(default)]
     pub(super) timeouts: TimeoutsSection,
+    #[serde(default)]
+    pub(super) protocol: Scalar<UpstreamProtocol>,
+    pub(super) tls: Option<UpstreamTlsSection>,
 }
 
 const fn round_robin() -> Scalar<Balance> {
@@ -156,6 +159,7 @@ pub(super) struct RouteSection {
     pub(super) auth: Option<AuthSection>,
     pub(super) upstream: Scalar<String>,
     pub(super) rewrite: Option<Scalar<String>>,
+    pub(super) timeout: Option<Scalar<Period>>,
 }
 
 /// `routes[].match`
@@ -189,12 +193,13 @@ pub(super) struct RequiredSection {
 pub(super) struct TokenSection {
     pub(super) sources: Vec<TokenSourceSection>,
     pub(super) forward: Scalar<bool>,
+    pub(super) close_expired: Scalar<bool>,
 }
 
 impl Default for TokenSection {
     fn default() -> Self {
         let authorization = TokenSourceSection { header: Some(Scalar("authorization".to_owned())), cookie: None };
-        Self { sources: vec![authorization], forward: Scalar(true) }
+        Self { sources: vec![authorization], forward: Scalar(true), close_expired: Scalar(true) }
     }
 }
 
@@ -218,6 +223,7 @@ pub(super) struct ForwardedSection {
 #[serde(default, deny_unknown_fields, expecting = "a mapping")]
 pub(super) struct IdentitySection {
     pub(super) headers: Named<Scalar<String>>,
+    pub(super) client_certificate_headers: Named<Scalar<CertificateField>>,
 }
 
 /// `token_cache`
@@ -271,11 +277,18 @@ impl Default for ResponsesSection {
 pub(super) struct ServerSection {
     pub(super) threads: Scalar<u64>,
     pub(super) shutdown_grace: Scalar<Period>,
+    pub(super) drain_delay: Scalar<Period>,
+    pub(super) watch: Scalar<bool>,
 }
 
 impl Default for ServerSection {
     fn default() -> Self {
-        Self { threads: Scalar(0), shutdown_grace: Scalar(Period::seconds(30)) }
+        Self {
+            threads: Scalar(0),
+            shutdown_grace: Scalar(Period::seconds(30)),
+            drain_delay: Scalar(Period::seconds(0)),
+            watch: Scalar(true),
+        }
     }
 }
 

@@ -2,12 +2,21 @@
 //!
 //! Plain data. What a key means is said here; how it is written is in `file`, what it must obey in `convert`.
 
+mod limits;
+mod listener;
+mod upstream;
+
 use std::{collections::BTreeMap, net::SocketAddr, num::NonZeroUsize, path::PathBuf, time::Duration};
 
 use cognigate_auth::{policy::Policy, pool::UserPool, token::TokenSources};
 use http::HeaderName;
 use ipnet::IpNet;
 
+pub use self::{
+    limits::LimitsConfig,
+    listener::{CertificateConfig, ClientCertificates, ListenerConfig, TlsConfig},
+    upstream::{UpstreamProtocol, UpstreamTlsConfig},
+};
 use super::{
     origin::Origin,
     pattern::{MethodSet, Rewrite, RouteMatch},
@@ -45,15 +54,10 @@ pub struct Config {
     pub cors: Option<CorsConfig>,
     /// `responses`: how a refusal looks.
     pub responses: ResponsesConfig,
+    /// `limits`: what a client may ask for, and how long it may take.
+    pub limits: LimitsConfig,
     /// `server`: the process.
     pub server: ServerConfig,
-}
-
-/// One of `listeners`.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub struct ListenerConfig {
-    /// `address`: an IP address and a port. Port 0: one that the kernel chooses. No default.
-    pub address: SocketAddr,
 }
 
 /// `admin`.
@@ -77,6 +81,10 @@ pub struct UpstreamConfig {
     pub balance: Balance,
     /// `timeouts`: how long an endpoint may take.
     pub timeouts: TimeoutsConfig,
+    /// `protocol`: what is spoken with the endpoints. Default `http1`.
+    pub protocol: UpstreamProtocol,
+    /// `tls`: how the endpoints prove who they are. Default: they are spoken to in clear text.
+    pub tls: Option<UpstreamTlsConfig>,
 }
 
 /// One of an upstream's `endpoints`.
@@ -122,6 +130,9 @@ pub struct RouteConfig {
     pub upstream: usize,
     /// `rewrite`: the path that the upstream sees. Default: the path as it came.
     pub rewrite: Option<Rewrite>,
+    /// `timeout`: for the whole request, from the end of its head to the end of the response. From 1 millisecond to 24 hours.
+    /// Default: none, only the upstream's `timeouts` count. Not for a WebSocket that is open.
+    pub timeout: Option<Duration>,
 }
 
 /// `token`.
@@ -131,6 +142,8 @@ pub struct TokenConfig {
     pub sources: TokenSources,
     /// `forward`: whether the upstream sees it. Default true.
     pub forward: bool,
+    /// `close_expired`: whether a WebSocket is closed when the token ends that it was opened with. Default true.
+    pub close_expired: bool,
 }
 
 /// `forwarded`.
@@ -145,6 +158,27 @@ pub struct ForwardedConfig {
 pub struct IdentityConfig {
     /// `headers`: the request headers that are set from claims, in the order of the file. Default none.
     pub headers: Vec<IdentityHeader>,
+    /// `client_certificate_headers`: the request headers that are set from the client's certificate, in the order of the
+    /// file. Names as those of `headers`, and none of theirs. Default none.
+    pub client_certificate_headers: Vec<CertificateHeader>,
+}
+
+/// A request header that says something verified about the client's certificate.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct CertificateHeader {
+    /// Its name.
+    pub name: HeaderName,
+    /// What it says.
+    pub field: CertificateField,
+}
+
+/// What a header can say about a client's certificate.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum CertificateField {
+    /// `subject`: its subject, as RFC 4514 writes it.
+    Subject,
+    /// `san`: its alternative names, as `dns:`, `email:`, `ip:` or `uri:` and the name, joined by commas.
+    SubjectAltNames,
 }
 
 /// A request header that says something verified about the caller.
@@ -248,4 +282,9 @@ pub struct ServerConfig {
     pub threads: Option<NonZeroUsize>,
     /// `shutdown_grace`: how long requests may go on after a stop was asked for. Default 30 seconds, at most 1 hour.
     pub shutdown_grace: Duration,
+    /// `drain_delay`: how long connections are still accepted after a stop was asked for and readiness turned 503, so that
+    /// load balancers notice. Comes before `shutdown_grace`. Default 0, at most 1 hour.
+    pub drain_delay: Duration,
+    /// `watch`: whether a change of the file loads it, as SIGHUP does. Default true.
+    pub watch: bool,
 }

@@ -51,6 +51,9 @@ pub enum BrokenRule {
     /// A claim without a name.
     #[error("\"\" is not the name of a claim, such as sub or cognito:groups")]
     Claim,
+    /// A rule about certificates that nobody is asked for.
+    #[error("has no effect without `client_ca`: name the authorities whose client certificates are accepted")]
+    ClientCaMissing,
     /// A pool that admits some clients and also all.
     #[error("`client_ids` and `any_client: true` exclude each other: list the app clients, or admit all of them")]
     ClientsContradict,
@@ -73,7 +76,7 @@ pub enum BrokenRule {
     #[error(transparent)]
     Endpoint(#[from] InvalidEndpoint),
     /// Not a path.
-    #[error("{0:?} is not the path of a file")]
+    #[error("{0:?} is not the path of a file: at least one character, none of them a control character")]
     FilePath(String),
     /// A file that the configuration names and that is not there, or not to be read.
     #[error("{file:?} cannot be read: {cause}")]
@@ -158,6 +161,9 @@ pub enum BrokenRule {
     /// Not a name that can be shown.
     #[error("{0:?} is not allowed: 1 to 128 characters, none of them a control character")]
     Printable(String),
+    /// Nothing to choose a protocol with.
+    #[error("`auto` is chosen in the TLS handshake, and there is no `tls`: write http1 or http2")]
+    ProtocolNeedsTls,
     /// Not the address of a Redis.
     #[error(transparent)]
     Redis(#[from] InvalidRedisAddress),
@@ -265,6 +271,9 @@ pub enum BrokenRule {
     /// Not a scope.
     #[error("{0:?} is not a scope: printable ASCII, but no space, quote or backslash")]
     Scope(String),
+    /// Not a name that a certificate can have.
+    #[error("{0:?} is not the name of a server: a host name or an IP address is needed, without a port")]
+    ServerName(String),
     /// Not a client id, scope or group.
     #[error("{0:?} is not allowed: at least one character, none of them white space or a control character")]
     Word(String),

@@ -14,6 +14,13 @@ pub fn is_read_alike(one: &HeaderName, other: &HeaderName) -> bool {
     one.len() == other.len() && one.bytes().map(folded_byte).eq(other.bytes().map(folded_byte))
 }
 
+/// Whether some server reads the beginning of a name as `prefix`, which is lower case with `-`.
+#[must_use]
+pub fn begins_alike(name: &HeaderName, prefix: &str) -> bool {
+    let name = name.as_str();
+    name.len() >= prefix.len() && name.bytes().zip(prefix.bytes()).all(|(one, other)| folded_byte(one) == other)
+}
+
 /// The one spelling of all that are read alike.
 pub(super) fn folded(name: &HeaderName) -> String {
     name.as_str().bytes().map(|byte| char::from(folded_byte(byte))).collect()

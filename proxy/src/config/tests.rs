@@ -1,5 +1,8 @@
 //! Tests of the configuration as a whole: the files in `conf/`, and what nobody would write.
 
+mod defaults;
+mod schema;
+
 use std::{cell::Cell, fs, num::NonZeroUsize, path::PathBuf, time::Duration};
 
 use cognigate_auth::{
@@ -11,7 +14,10 @@ use serde_yaml::Value;
 
 use super::{
     MAX_FILE_BYTES, load,
-    model::{AllowedOrigins, Balance, Config, CorsConfig, Profile, RedisConfig, RevocationConfig},
+    model::{
+        AllowedOrigins, Balance, ClientCertificates, Config, CorsConfig, Profile, RedisConfig, RevocationConfig,
+        UpstreamProtocol, UpstreamTlsConfig,
+    },
     parse,
     pattern::MethodSet,
     redis::RedisAddress,
@@ -43,37 +49,6 @@ fn invalid_files() -> Vec<(String, String)> {
     let entries = fs::read_dir(conf("invalid")).unwrap();
     let paths = entries.map(|entry| entry.unwrap().path());
     paths.map(|path| (path.display().to_string(), fs::read_to_string(&path).unwrap())).collect()
-}
-
-#[test]
-fn the_minimal_file_has_every_default() {
-    let config = good(&read("minimal.yaml"));
-    assert_eq!((config.admin.address.to_string().as_str(), config.admin.token_file), ("127.0.0.1:9090", None));
-    let pool = &config.user_pools[0];
-    assert_eq!(pool.issuer.as_str(), "https://cognito-idp.eu-west-1.amazonaws.com/eu-west-1_AbC123xyz");
-    assert_eq!(pool.jwks_uri.as_str(), format!("{}/.well-known/jwks.json", pool.issuer.as_str()));
-    assert_eq!((pool.clock_skew, pool.jwks), (Duration::ZERO, JwksPolicy::default()));
-    let upstream = &config.upstreams[0];
-    assert_eq!((upstream.balance, upstream.endpoints[0].weight), (Balance::RoundRobin, 1));
-    let timeouts = upstream.timeouts;
-    let seconds = [timeouts.connect, timeouts.read, timeouts.write, timeouts.idle].map(|timeout| timeout.as_secs());
-    assert_eq!(seconds, [1, 30, 30, 60]);
-    let route = &config.routes[0];
-    assert_eq!((&*route.label, route.upstream, &route.rewrite), ("* /{proxy+}", 0, &None));
-    let policy = Policy {
-        user_pools: ["main".into()].into(),
-        token_use: TokenUseRule::Id,
-        scopes_any: Box::default(),
-        groups_any: Box::default(),
-    };
-    assert_eq!(route.auth, Some(policy));
-    assert_eq!((config.token.sources, config.token.forward), (TokenSources::default(), true));
-    assert_eq!(config.identity.headers, []);
-    assert_eq!(config.token_cache.max_bytes, 64 * 1024 * 1024);
-    let revocation = RevocationConfig { file: None, state_file: None, max_entries: 1_000_000, redis: None };
-    assert_eq!(config.revocation, revocation);
-    assert_eq!((config.cors, config.responses.profile), (None, Profile::Rfc6750));
-    assert_eq!((config.server.threads, config.server.shutdown_grace), (None, Duration::from_secs(30)));
 }
 
 #[test]
@@ -124,7 +99,7 @@ token: { sources: [{ cookie: id }], forward: false }
 token_cache: { max_bytes: 0 }
 cors: { allow_origins: ['*'], allow_methods: [GET], allow_headers: [], max_age: 0s }
 responses: { profile: aws-http }
-server: { threads: 0o10, shutdown_grace: 0s }
+server: { threads: 0o10, shutdown_grace: 0s, drain_delay: 1h, watch: false }
 ",
     );
     let pool = &config.user_pools[0];
@@ -147,48 +122,7 @@ server: { threads: 0o10, shutdown_grace: 0s }
     };
     assert_eq!((config.cors, config.responses.profile), (Some(cors), Profile::AwsHttp));
     assert_eq!((config.server.threads, config.server.shutdown_grace), (NonZeroUsize::new(8), Duration::ZERO));
-}
-
-#[test]
-fn a_relative_path_begins_in_the_folder_of_the_file() {
-    let text = read("minimal.yaml")
-        + "admin: { token_file: admin.token }
-revocation:
-  file: /var/lib/revoked.yaml
-  state_file: ../state
-  redis: { url: 'rediss://cache:1/2', ca: tls/ca.crt, username: me, password_file: password, key: k, timeout: 2s }
-";
-    let config = parse("/etc/cognigate/cognigate.yaml", &text).unwrap();
-    assert_eq!(config.admin.token_file, Some("/etc/cognigate/admin.token".into()));
-    let redis = RedisConfig {
-        address: RedisAddress { is_tls: true, host: "cache".into(), port: 1, database: 2 },
-        ca: Some("/etc/cognigate/tls/ca.crt".into()),
-        username: Some("me".into()),
-        password_file: Some("/etc/cognigate/password".into()),
-        key: "k".into(),
-        timeout: Duration::from_secs(2),
-    };
-    let revocation = RevocationConfig {
-        file: Some("/var/lib/revoked.yaml".into()),
-        state_file: Some("/etc/cognigate/../state".into()),
-        max_entries: 1_000_000,
-        redis: Some(redis),
-    };
-    assert_eq!(config.revocation, revocation);
-}
-
-#[test]
-fn a_redis_has_defaults_too() {
-    let config = good(&(read("minimal.yaml") + "revocation: { redis: { url: 'redis://cache' } }"));
-    let redis = RedisConfig {
-        address: RedisAddress { is_tls: false, host: "cache".into(), port: 6379, database: 0 },
-        ca: None,
-        username: None,
-        password_file: None,
-        key: "cognigate:revocations".into(),
-        timeout: Duration::from_secs(1),
-    };
-    assert_eq!(config.revocation.redis, Some(redis));
+    assert_eq!((config.server.drain_delay, config.server.watch), (Duration::from_secs(60 * 60), false));
 }
 
 #[test]
@@ -199,6 +133,43 @@ fn every_broken_file_gets_the_errors_that_it_expects() {
         let expected: Vec<_> = text.lines().map_while(|line| line.strip_prefix("# expect: ")).collect();
         assert_eq!(errors(&text), expected, "{name}");
     }
+}
+
+#[test]
+fn how_requests_are_bounded_and_sent_on_is_read() {
+    let minimal = good(&read("minimal.yaml"));
+    let limits = minimal.limits;
+    assert_eq!((limits.request_header_bytes, limits.request_headers), (32 * 1024, 100));
+    assert_eq!((limits.request_uri_bytes, limits.request_body_bytes), (8 * 1024, Some(10 * 1024 * 1024)));
+    assert_eq!(limits.websocket_idle_timeout, Duration::from_secs(5 * 60));
+    assert_eq!((minimal.routes[0].timeout, minimal.token.close_expired), (None, true));
+    assert_eq!((minimal.upstreams[0].protocol, &minimal.upstreams[0].tls), (UpstreamProtocol::Http1, &None));
+    let config = good(
+        "
+listeners: [{ address: 127.0.0.1:0 }]
+upstreams:
+  a:
+    endpoints: [127.0.0.1:1]
+    protocol: auto
+    tls: { server_name: items.internal, ca: ca.pem }
+  b: { endpoints: [127.0.0.1:1], protocol: http2 }
+routes: [{ match: { path: / }, auth: none, upstream: a, timeout: 29s }]
+token: { close_expired: false }
+limits:
+  request_header_bytes: 1KiB
+  request_headers: 1
+  request_uri_bytes: 64
+  request_body_bytes: 0
+  websocket_idle_timeout: 1h
+",
+    );
+    let limits = config.limits;
+    assert_eq!((limits.request_header_bytes, limits.request_headers, limits.request_uri_bytes), (1024, 1, 64));
+    assert_eq!((limits.request_body_bytes, limits.websocket_idle_timeout), (None, Duration::from_secs(60 * 60)));
+    assert_eq!((config.routes[0].timeout, config.token.close_expired), (Some(Duration::from_secs(29)), false));
+    let tls = UpstreamTlsConfig { server_name: "items.internal".into(), ca: Some("ca.pem".into()) };
+    assert_eq!((config.upstreams[0].protocol, config.upstreams[0].tls.as_ref()), (UpstreamProtocol::Auto, Some(&tls)));
+    assert_eq!(config.upstreams[1].protocol, UpstreamProtocol::Http2);
 }
 
 /// Writes a value in flow style, with the entries of one of its mappings changed. Mappings are counted as they begin.
@@ -258,7 +229,13 @@ fn every_mapping_refuses_an_unknown_key() {
     assert!(unknown.len() > 15, "{unknown:#?}");
     // Where the keys are names of the user's, it is the value that does not fit.
     let named: Vec<_> = named.iter().filter_map(|error| error.split(": ").nth(1).or(Some(error))).collect();
-    assert_eq!(named, ["user_pools.surprise", "upstreams.surprise", "identity.headers.surprise"]);
+    let expected = [
+        "user_pools.surprise",
+        "upstreams.surprise",
+        "identity.headers.surprise",
+        "identity.client_certificate_headers.surprise",
+    ];
+    assert_eq!(named, expected);
 }
 
 #[test]
@@ -289,7 +266,8 @@ fn every_mapping_refuses_a_key_twice() {
 fn every_key_is_in_the_sample_file() {
     let text = read("cognigate.yaml");
     let unknown = surprised();
-    let allowed = unknown.iter().filter_map(|error| error.split_once(", expected "));
+    let unknown = unknown.iter().filter(|error| error.contains("unknown field `surprise`"));
+    let allowed = unknown.filter_map(|error| error.split_once(", expected "));
     let keys: Vec<_> = allowed.flat_map(|(_, keys)| keys.split('`').skip(1).step_by(2)).collect();
     assert!(keys.len() > 40, "{keys:?}");
     for key in keys {

@@ -147,6 +147,15 @@ impl Cors {
         }
     }
 
+    /// Whether the pages of this very origin are named: `*` names nobody.
+    #[must_use]
+    pub fn names(&self, origin: &HeaderValue) -> bool {
+        match &self.origins {
+            Origins::Any(_) => false,
+            Origins::Listed(listed) => listed.contains(origin),
+        }
+    }
+
     const fn depends_on_origin(&self) -> bool {
         match self.origins {
             Origins::Any(_) => false,

@@ -1,32 +1,64 @@
 //! Hot path: no lock, no I/O, no info log.
 //!
-//! What the upstream learns about where a request came from: `X-Forwarded-For`, `-Host` and `-Proto`.
+//! What the upstream learns about where a request came from: `X-Forwarded-For`, `-Host` and `-Proto`, and the same in one
+//! field, `Forwarded` (RFC 7239).
 //!
 //! Only what was seen here, unless the peer is a proxy that is trusted: then what it says is kept, and its own address is
-//! added. Everything else that says so (`Forwarded`, `X-Forwarded-Port`, other spellings of these names) is removed from the
-//! requests of peers that are not trusted, and left alone otherwise.
+//! added. Everything else that says so (all that begins with `X-Forwarded-`, the fields of other proxies for the client's
+//! address, other spellings of these names) is removed from the requests of peers that are not trusted, and left alone
+//! otherwise.
 
-use std::net::IpAddr;
+use std::{fmt::Write, net::IpAddr};
 
 use http::{HeaderName, HeaderValue, header::HOST};
 use ipnet::IpNet;
 use pingora_core::{Result, protocols::l4::socket::SocketAddr};
 use pingora_http::RequestHeader;
 
-use crate::config::spelling::is_read_alike;
+use crate::config::spelling::{begins_alike, is_read_alike};
 
 const FORWARDED_FOR: &str = "X-Forwarded-For";
 const FORWARDED_HOST: &str = "X-Forwarded-Host";
 const FORWARDED_PROTO: &str = "X-Forwarded-Proto";
 
-/// All that say where a request came from.
-const NAMES: [&str; 5] = ["forwarded", "x-forwarded-for", "x-forwarded-host", "x-forwarded-port", "x-forwarded-proto"];
+/// What begins so says where a request came from.
+const PREFIX: &str = "x-forwarded-";
+
+/// What else says so.
+const NAMES: [&str; 5] = ["forwarded", "true-client-ip", "x-client-ip", "x-cluster-client-ip", "x-real-ip"];
+
+/// The most that a list of hops may grow to, in bytes: longer ones are not added to.
+const MAX_HOPS_BYTES: usize = 16 * 1024;
 
 /// Says where requests came from.
 #[derive(Debug)]
 pub struct Forwarding {
     trusted: Box<[IpNet]>,
     names: Box<[HeaderName]>,
+}
+
+/// What was seen of a request where it arrived.
+#[derive(Clone, Copy, Debug, Default)]
+pub struct Arrival {
+    /// Who sent it: a client or a proxy in front. Nothing, where that has no address.
+    pub peer: Option<IpAddr>,
+    /// Whether it came through TLS.
+    pub is_encrypted: bool,
+    /// Whether the client showed a certificate there.
+    pub has_certificate: bool,
+}
+
+impl Arrival {
+    /// From the other side of a connection.
+    #[must_use]
+    pub fn new(peer: Option<&SocketAddr>, is_encrypted: bool, has_certificate: bool) -> Self {
+        let peer = peer.and_then(SocketAddr::as_inet).map(|address| address.ip().to_canonical());
+        Self { peer, is_encrypted, has_certificate }
+    }
+
+    fn scheme(self) -> &'static str {
+        if self.is_encrypted { "https" } else { "http" }
+    }
 }
 
 impl Forwarding {
@@ -36,48 +68,87 @@ impl Forwarding {
         Self { trusted: trusted.into(), names: NAMES.map(HeaderName::from_static).into() }
     }
 
-    /// Says where a request came from that `peer` sent.
+    /// Whether what a peer says about a request is believed.
+    #[must_use]
+    pub fn trusts(&self, arrival: Arrival) -> bool {
+        arrival.peer.is_some_and(|peer| self.trusted.iter().any(|network| network.contains(&peer)))
+    }
+
+    /// Says where a request came from.
     ///
     /// # Errors
     ///
     /// Pingora's, if the request has no room for a field.
-    pub fn apply(&self, request: &mut RequestHeader, peer: Option<&SocketAddr>) -> Result<()> {
-        let peer = peer.and_then(SocketAddr::as_inet).map(|address| address.ip().to_canonical());
-        if peer.is_some_and(|peer| self.trusts(peer)) {
-            return extend(request, peer);
+    pub fn apply(&self, request: &mut RequestHeader, arrival: Arrival) -> Result<()> {
+        if !self.trusts(arrival) {
+            while let Some(name) = request.headers.keys().find(|name| self.tells(name)).cloned() {
+                request.remove_header(&name);
+            }
         }
-        while let Some(name) = request.headers.keys().find(|name| self.tells(name)).cloned() {
-            request.remove_header(&name);
-        }
-        if let Some(peer) = peer {
-            request.insert_header(FORWARDED_FOR, peer.to_string())?;
-        }
-        fill(request)
-    }
-
-    fn trusts(&self, peer: IpAddr) -> bool {
-        self.trusted.iter().any(|network| network.contains(&peer))
+        // First, because it says what was asked for here, whatever was asked for before.
+        add_element(request, arrival)?;
+        add_hop(request, arrival.peer)?;
+        fill(request, arrival)
     }
 
     fn tells(&self, name: &HeaderName) -> bool {
-        self.names.iter().any(|ours| is_read_alike(ours, name))
+        begins_alike(name, PREFIX) || self.names.iter().any(|ours| is_read_alike(ours, name))
     }
 }
 
-/// Adds the trusted proxy to those that the request passed.
-fn extend(request: &mut RequestHeader, peer: Option<IpAddr>) -> Result<()> {
-    let hops = request.headers.get_all(FORWARDED_FOR).iter().map(HeaderValue::as_bytes).map(<[u8]>::to_vec);
-    let hops: Vec<Vec<u8>> = hops.chain(peer.map(|peer| peer.to_string().into_bytes())).collect();
-    if let Ok(hops) = HeaderValue::from_bytes(&hops.join(b", ".as_slice())) {
-        request.insert_header(FORWARDED_FOR, hops)?;
+/// Adds the peer to those that the request passed.
+fn add_hop(request: &mut RequestHeader, peer: Option<IpAddr>) -> Result<()> {
+    match peer {
+        Some(peer) => append(request, FORWARDED_FOR, peer.to_string()),
+        None => Ok(()),
     }
-    fill(request)
+}
+
+/// Adds this hop to `Forwarded`: who asked, for which host, how.
+fn add_element(request: &mut RequestHeader, arrival: Arrival) -> Result<()> {
+    let mut element = String::with_capacity(96);
+    // Writing to a string does not fail.
+    let _ = match arrival.peer {
+        Some(IpAddr::V4(peer)) => write!(element, "for={peer}"),
+        Some(IpAddr::V6(peer)) => write!(element, "for=\"[{peer}]\""),
+        None => write!(element, "for=unknown"),
+    };
+    // A host that was checked has neither quotes nor backslashes.
+    if let Some(host) = request.headers.get(HOST).and_then(|host| host.to_str().ok()) {
+        let _ = write!(element, ";host=\"{host}\"");
+    }
+    let _ = write!(element, ";proto={}", arrival.scheme());
+    append(request, "Forwarded", element)
+}
+
+/// Adds to a list, which is one field afterwards.
+fn append(request: &mut RequestHeader, name: &'static str, item: String) -> Result<()> {
+    let mut fields = request.headers.get_all(name).iter();
+    let list = match fields.next() {
+        None => HeaderValue::try_from(item),
+        Some(first) => {
+            let mut list = first.as_bytes().to_vec();
+            for field in fields.map(HeaderValue::as_bytes).chain([item.as_bytes()]) {
+                list.extend_from_slice(b", ");
+                list.extend_from_slice(field);
+            }
+            if list.len() > MAX_HOPS_BYTES {
+                return Ok(());
+            }
+            HeaderValue::from_bytes(&list)
+        }
+    };
+    match list {
+        Ok(list) => request.insert_header(name, list),
+        // Of bytes that were a field's and ours: cannot be.
+        Err(_) => Ok(()),
+    }
 }
 
 /// Says what was asked for, where nobody before did.
-fn fill(request: &mut RequestHeader) -> Result<()> {
+fn fill(request: &mut RequestHeader, arrival: Arrival) -> Result<()> {
     if !request.headers.contains_key(FORWARDED_PROTO) {
-        request.insert_header(FORWARDED_PROTO, HeaderValue::from_static("http"))?;
+        request.insert_header(FORWARDED_PROTO, HeaderValue::from_static(arrival.scheme()))?;
     }
     match request.headers.get(HOST).cloned() {
         Some(host) if !request.headers.contains_key(FORWARDED_HOST) => request.insert_header(FORWARDED_HOST, host),
@@ -98,14 +169,19 @@ mod tests {
         ("Forwarded", "for=192.0.2.5"),
     ];
 
-    fn forwarded(trusted: &[&str], claimed: &[(&'static str, &'static str)]) -> Vec<String> {
+    fn forwarded(
+        trusted: &[&str],
+        claimed: &[(&'static str, &'static str)],
+        peer: &str,
+        is_encrypted: bool,
+    ) -> Vec<String> {
         let mut request = RequestHeader::build("GET", b"/", None).unwrap();
         for (name, value) in claimed {
             request.append_header(*name, *value).unwrap();
         }
         let trusted: Vec<IpNet> = trusted.iter().map(|network| network.parse().unwrap()).collect();
-        let peer = SocketAddr::Inet("[::ffff:10.1.2.3]:5".parse().unwrap());
-        Forwarding::new(&trusted).apply(&mut request, Some(&peer)).unwrap();
+        let arrival = Arrival::new(Some(&SocketAddr::Inet(peer.parse().unwrap())), is_encrypted, false);
+        Forwarding::new(&trusted).apply(&mut request, arrival).unwrap();
         let fields = request.headers.iter().map(|(name, value)| format!("{name}: {}", value.to_str().unwrap()));
         let mut fields: Vec<_> = fields.collect();
         fields.sort();
@@ -115,27 +191,67 @@ mod tests {
     #[test]
     fn a_stranger_says_nothing_about_where_it_comes_from() {
         let seen = [
+            "forwarded: for=10.1.2.3;host=\"api.example.com\";proto=http",
             "host: api.example.com",
             "x-forwarded-for: 10.1.2.3",
             "x-forwarded-host: api.example.com",
             "x-forwarded-proto: http",
         ];
         for trusted in [&[][..], &["10.2.0.0/16", "::1/128"]] {
-            assert_eq!(forwarded(trusted, &CLAIMED), seen, "{trusted:?}");
+            assert_eq!(forwarded(trusted, &CLAIMED, "[::ffff:10.1.2.3]:5", false), seen, "{trusted:?}");
         }
-        assert_eq!(forwarded(&[], &CLAIMED[..1]), seen);
+        assert_eq!(forwarded(&[], &CLAIMED[..1], "[::ffff:10.1.2.3]:5", false), seen);
+    }
+
+    #[test]
+    fn no_other_name_for_the_same_says_it() {
+        const OTHERS: [(&str, &str); 9] = [
+            ("X-Forwarded-Prefix", "/admin"),
+            ("x_forwarded_server", "evil.example"),
+            ("X-Forwarded-", "x"),
+            ("X-Real-IP", "192.0.2.1"),
+            ("x_real_ip", "192.0.2.1"),
+            ("True-Client-IP", "192.0.2.1"),
+            ("X-Client-IP", "192.0.2.1"),
+            ("X-Cluster-Client-IP", "192.0.2.1"),
+            ("X-Forwarded", "for=192.0.2.1"),
+        ];
+        let mut left = forwarded(&[], &OTHERS, "10.1.2.3:5", false);
+        left.retain(|field| !field.starts_with("forwarded: ") && !field.starts_with("x-forwarded-for: 10."));
+        assert_eq!(left, ["x-forwarded-proto: http", "x-forwarded: for=192.0.2.1"]);
+        assert_eq!(forwarded(&["10.0.0.0/8"], &OTHERS, "10.1.2.3:5", false).len(), OTHERS.len() + 3);
     }
 
     #[test]
     fn a_trusted_proxy_is_believed_and_added() {
         let expected = [
-            "forwarded: for=192.0.2.5",
+            "forwarded: for=192.0.2.5, for=10.1.2.3;host=\"api.example.com\";proto=http",
             "host: api.example.com",
             "x-forwarded-for: 192.0.2.1, 192.0.2.2, 192.0.2.3, 10.1.2.3",
             "x-forwarded-host: api.example.com",
             "x-forwarded-proto: https",
             "x_forwarded_for: 192.0.2.4",
         ];
-        assert_eq!(forwarded(&["10.0.0.0/8"], &CLAIMED), expected);
+        assert_eq!(forwarded(&["10.0.0.0/8"], &CLAIMED, "[::ffff:10.1.2.3]:5", false), expected);
+    }
+
+    #[test]
+    fn rfc7239_6_an_ipv6_address_is_quoted_and_tls_is_said() {
+        let expected = [
+            "forwarded: for=\"[2001:db8::1]\";host=\"a:8443\";proto=https",
+            "host: a:8443",
+            "x-forwarded-for: 2001:db8::1",
+            "x-forwarded-host: a:8443",
+            "x-forwarded-proto: https",
+        ];
+        assert_eq!(forwarded(&[], &[("host", "a:8443")], "[2001:db8::1]:5", true), expected);
+    }
+
+    #[test]
+    fn a_list_has_an_end() {
+        let mut request = RequestHeader::build("GET", b"/", None).unwrap();
+        request.append_header(FORWARDED_FOR, "1".repeat(MAX_HOPS_BYTES)).unwrap();
+        append(&mut request, FORWARDED_FOR, "192.0.2.1".to_owned()).unwrap();
+        assert_eq!(request.headers.get(FORWARDED_FOR).unwrap().len(), MAX_HOPS_BYTES);
     }
 }

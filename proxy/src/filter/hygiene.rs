@@ -4,17 +4,18 @@
 //!
 //! - the target is a path without tricks ([`crate::route::path`])
 //! - exactly one `Host`, a host and at most a port (RFC 9112 section 3.2): a name that one reader cuts off where another
-//!   does not would choose another route than the upstream serves
+//!   does not would choose another route than the upstream serves; on HTTP/2 it is `:authority`, and a `Host` says the same
+//!   (RFC 9113 section 8.3.1)
 //! - one `Authorization` at most, on open routes too: nobody knows which of two an upstream believes
 //! - one `Content-Length` at most, of digits alone, and no transfer coding but `chunked` (RFC 9112 section 6): where a body ends must not be
-//!   a matter of opinion
+//!   a matter of opinion; on HTTP/2, where frames say it, no field of HTTP/1 that steers a connection (RFC 9113 section 8.2.2)
 
-use cognigate_auth::token::AmbiguousToken;
 use std::net::Ipv6Addr;
 
+use cognigate_auth::token::AmbiguousToken;
 use http::{
-    HeaderName,
-    header::{AUTHORIZATION, CONTENT_LENGTH, HOST, TRANSFER_ENCODING},
+    HeaderName, HeaderValue, Version,
+    header::{AUTHORIZATION, CONNECTION, CONTENT_LENGTH, HOST, TRANSFER_ENCODING, UPGRADE},
 };
 use pingora_http::RequestHeader;
 use thiserror::Error;
@@ -82,12 +83,21 @@ pub fn check(request: &RequestHeader) -> Result<Target<'_>, Fault> {
     if is_repeated(request, &AUTHORIZATION) {
         return Err(Fault::Token(AmbiguousToken));
     }
+    if request.version == Version::HTTP_2 && !has_known_scheme(request) {
+        return Err(Fault::Host);
+    }
     let host = host(request).ok_or(Fault::Host)?;
     let path = path::check(request.raw_path())?;
     Ok(Target { host, path })
 }
 
 fn check_framing(request: &RequestHeader) -> Result<(), Fault> {
+    if request.version == Version::HTTP_2 {
+        let steers = |name: &HeaderName| request.headers.contains_key(name);
+        if [TRANSFER_ENCODING, CONNECTION, UPGRADE].iter().any(steers) {
+            return Err(Fault::Framing);
+        }
+    }
     let mut codings = request.headers.get_all(TRANSFER_ENCODING).iter();
     let is_chunked_at_most = match (codings.next(), codings.next()) {
         (None, _) => true,
@@ -108,12 +118,26 @@ fn is_repeated(request: &RequestHeader, name: &HeaderName) -> bool {
     request.headers.get_all(name).iter().nth(1).is_some()
 }
 
-fn host(request: &RequestHeader) -> Option<&str> {
+/// The host that a request names, and a port where it names one; nothing, where that is not exactly one.
+#[must_use]
+pub fn host(request: &RequestHeader) -> Option<&str> {
     let mut fields = request.headers.get_all(HOST).iter();
-    match (fields.next(), fields.next()) {
-        (Some(field), None) => field.to_str().ok().filter(|host| is_authority(host)),
-        (None, _) | (Some(_), Some(_)) => None,
+    let field = fields.next();
+    if fields.next().is_some() {
+        return None;
     }
+    let host = match (request.uri.authority(), field.map(HeaderValue::to_str)) {
+        (Some(authority), None) if request.version == Version::HTTP_2 => Some(authority.as_str()),
+        (Some(authority), Some(Ok(field))) => Some(field).filter(|field| *field == authority.as_str()),
+        (None, Some(Ok(field))) => Some(field),
+        (None | Some(_), None | Some(Err(_))) => None,
+    };
+    host.filter(|host| is_authority(host))
+}
+
+/// Whether `:scheme` is one that this proxy speaks: a server that takes another for something special is not asked.
+fn has_known_scheme(request: &RequestHeader) -> bool {
+    request.uri.scheme_str().is_none_or(|scheme| matches!(scheme, "http" | "https"))
 }
 
 /// A name, an IPv4 address or an IPv6 address in brackets, then a port or nothing (RFC 9110 section 4.2). Names have
@@ -160,6 +184,33 @@ mod tests {
                 Some("host_ambiguous"),
                 "{host}"
             );
+        }
+    }
+
+    #[test]
+    fn rfc9113_8_3_1_authority_and_host_are_one() {
+        for (uri, fields, fault) in [
+            ("https://a/", vec![], None),
+            ("http://a:80/", vec![], None),
+            ("https://a/", vec![("host", "a")], None),
+            ("https://a/", vec![("host", "b")], Some("host_ambiguous")),
+            ("https://a/", vec![("host", "a:443")], Some("host_ambiguous")),
+            ("https://a/", vec![("host", "a"), ("host", "a")], Some("host_ambiguous")),
+            ("https://u@a/", vec![], Some("host_ambiguous")),
+            ("ftp://a/", vec![], Some("host_ambiguous")),
+            ("/", vec![("host", "a")], None),
+            ("/", vec![], Some("host_ambiguous")),
+            ("https://a/x/../y", vec![], Some("path_ambiguous")),
+            ("https://a//y", vec![], Some("path_ambiguous")),
+            ("https://a/", vec![("connection", "close")], Some("framing_ambiguous")),
+            ("https://a/", vec![("transfer-encoding", "chunked")], Some("framing_ambiguous")),
+            ("https://a/", vec![("upgrade", "websocket")], Some("framing_ambiguous")),
+        ] {
+            let uri: http::Uri = uri.parse().unwrap();
+            let mut request = request("/", &fields);
+            request.set_version(Version::HTTP_2);
+            request.set_uri(uri.clone());
+            assert_eq!(check(&request).err().map(Fault::reason), fault, "{uri} {fields:?}");
         }
     }
 

@@ -15,20 +15,31 @@ use http::{HeaderName, HeaderValue, header::COOKIE};
 use pingora_core::Result;
 use pingora_http::RequestHeader;
 
-use crate::config::{model::IdentityConfig, spelling::is_read_alike};
+use crate::{
+    config::{
+        model::{CertificateHeader, IdentityConfig},
+        spelling::is_read_alike,
+    },
+    tls::client::ClientCertificate,
+};
 
-/// The headers that carry verified claims, in the order of their claims.
+/// The headers that say something verified about the caller.
 #[derive(Debug)]
-pub struct IdentityHeaders(Box<[HeaderName]>);
+pub struct IdentityHeaders {
+    /// In the order of their claims.
+    claims: Box<[HeaderName]>,
+    certificate: Box<[CertificateHeader]>,
+}
 
 impl IdentityHeaders {
     /// The headers, and the claims that the authorizer is to read for them.
     #[must_use]
     pub fn new(config: &IdentityConfig) -> (Self, ForwardedClaims) {
-        let IdentityConfig { headers } = config;
+        let IdentityConfig { headers, client_certificate_headers } = config;
         let names = headers.iter().map(|header| header.name.clone()).collect();
         let claims: Box<[_]> = headers.iter().map(|header| header.claim.clone()).collect();
-        (Self(names), ForwardedClaims::new(claims))
+        let certificate = client_certificate_headers.as_slice().into();
+        (Self { claims: names, certificate }, ForwardedClaims::new(claims))
     }
 
     /// Removes what the client forged and sets what is verified.
@@ -36,11 +47,21 @@ impl IdentityHeaders {
     /// # Errors
     ///
     /// Pingora's, if a header cannot be inserted.
-    pub fn apply(&self, request: &mut RequestHeader, token: Option<&VerifiedToken>) -> Result<()> {
+    pub fn apply(
+        &self,
+        request: &mut RequestHeader,
+        token: Option<&VerifiedToken>,
+        certificate: Option<&ClientCertificate>,
+    ) -> Result<()> {
         self.strip(request);
         let values = token.map_or(&[][..], |token| token.identity().forwarded());
-        for (name, value) in self.0.iter().zip(values) {
+        for (name, value) in self.claims.iter().zip(values) {
             if let Some(value) = value {
+                request.insert_header(name.clone(), value.clone())?;
+            }
+        }
+        for CertificateHeader { name, field } in &self.certificate {
+            if let Some(value) = certificate.and_then(|certificate| certificate.field(*field)) {
                 request.insert_header(name.clone(), value.clone())?;
             }
         }
@@ -54,7 +75,8 @@ impl IdentityHeaders {
     }
 
     fn is_read_as_ours(&self, name: &HeaderName) -> bool {
-        self.0.iter().any(|ours| is_read_alike(ours, name))
+        let mut ours = self.claims.iter().chain(self.certificate.iter().map(|header| &header.name));
+        ours.any(|ours| is_read_alike(ours, name))
     }
 }
 

@@ -5,24 +5,23 @@
 //! it is our word for the reason.
 
 use cognigate_auth::{policy::Policy, rejection::Rejection};
-use http::StatusCode;
+use http::{HeaderValue, StatusCode};
 use pingora_core::Result;
 use pingora_http::ResponseHeader;
 
 use super::{
     Answer,
     refusal::{Refusal, Standing, standing},
-    request_id::RequestIds,
     rfc6750,
 };
 
 /// The fields that a page has to read to understand a refusal.
-pub(super) const FIELDS: [&str; 3] = ["www-authenticate", "apigw-requestid", "retry-after"];
+pub(super) const FIELDS: [&str; 4] = ["www-authenticate", "apigw-requestid", "retry-after", "x-request-id"];
 
 /// Status and body: those of `rfc6750` but for what its gateway words differently.
 pub(super) const fn answer(refusal: Refusal) -> Answer {
     match refusal {
-        Refusal::BadGateway | Refusal::GatewayTimeout => {
+        Refusal::BadGateway | Refusal::GatewayTimeout | Refusal::RequestTimeout => {
             Answer { status: StatusCode::SERVICE_UNAVAILABLE, body: r#"{"message":"Service Unavailable"}"# }
         }
         Refusal::BodyTooLarge => {
@@ -30,21 +29,25 @@ pub(super) const fn answer(refusal: Refusal) -> Answer {
         }
         Refusal::Ambiguous(_)
         | Refusal::BadRequest
+        | Refusal::HeaderTooLarge
+        | Refusal::HeadersTooMany
         | Refusal::Internal
         | Refusal::NoRoute
+        | Refusal::OriginNotAllowed
         | Refusal::RateLimited { .. }
-        | Refusal::Rejected(_) => rfc6750::answer(refusal),
+        | Refusal::Rejected(_)
+        | Refusal::UriTooLong => rfc6750::answer(refusal),
     }
 }
 
-/// Adds the challenge, where a token would help, and an id that is not used twice.
+/// Adds the challenge, where a token would help, and the request's id.
 pub(super) fn add_fields(
     header: &mut ResponseHeader,
     refusal: Refusal,
     policy: Option<&Policy>,
-    request_ids: &RequestIds,
+    request_id: &HeaderValue,
 ) -> Result<()> {
-    header.insert_header("apigw-requestid", request_ids.draw())?;
+    header.insert_header("apigw-requestid", request_id.clone())?;
     let Refusal::Rejected(rejection) = refusal else { return Ok(()) };
     match challenge(rejection, policy) {
         Some(challenge) => header.insert_header("www-authenticate", challenge),

@@ -6,27 +6,26 @@
 //! way at all.
 
 use cognigate_auth::rejection::Rejection;
-use http::StatusCode;
+use http::{HeaderValue, StatusCode};
 use pingora_core::Result;
 use pingora_http::ResponseHeader;
 
 use super::{
     Answer,
     refusal::{Refusal, Standing, standing},
-    request_id::RequestIds,
 };
 
 /// The fields that a page has to read to understand a refusal.
-pub(super) const FIELDS: [&str; 3] = ["x-amzn-errortype", "x-amzn-requestid", "retry-after"];
+pub(super) const FIELDS: [&str; 4] = ["x-amzn-errortype", "x-amzn-requestid", "retry-after", "x-request-id"];
 
 /// Status and body.
 pub(super) const fn answer(refusal: Refusal) -> Answer {
     row(refusal).0
 }
 
-/// Adds the error type, and an id that is not used twice.
-pub(super) fn add_fields(header: &mut ResponseHeader, refusal: Refusal, request_ids: &RequestIds) -> Result<()> {
-    header.insert_header("x-amzn-RequestId", request_ids.draw())?;
+/// Adds the error type, and the request's id.
+pub(super) fn add_fields(header: &mut ResponseHeader, refusal: Refusal, request_id: &HeaderValue) -> Result<()> {
+    header.insert_header("x-amzn-RequestId", request_id.clone())?;
     header.insert_header("x-amzn-ErrorType", row(refusal).1)
 }
 
@@ -44,9 +43,14 @@ const fn row(refusal: Refusal) -> (Answer, &'static str) {
         Refusal::BodyTooLarge => {
             (StatusCode::PAYLOAD_TOO_LARGE, r#"{"message":"Request Too Long"}"#, "RequestTooLargeException")
         }
-        Refusal::GatewayTimeout => {
+        Refusal::GatewayTimeout | Refusal::RequestTimeout => {
             (StatusCode::GATEWAY_TIMEOUT, r#"{"message":"Endpoint request timed out"}"#, "InternalServerErrorException")
         }
+        Refusal::HeaderTooLarge | Refusal::HeadersTooMany => (
+            StatusCode::REQUEST_HEADER_FIELDS_TOO_LARGE,
+            r#"{"message":"Request Header Fields Too Large"}"#,
+            "BadRequestException",
+        ),
         Refusal::Internal => (
             StatusCode::INTERNAL_SERVER_ERROR,
             r#"{"message":"Internal server error"}"#,
@@ -57,8 +61,13 @@ const fn row(refusal: Refusal) -> (Answer, &'static str) {
             r#"{"message":"Missing Authentication Token"}"#,
             "MissingAuthenticationTokenException",
         ),
+        Refusal::OriginNotAllowed => (StatusCode::FORBIDDEN, r#"{"message":"Forbidden"}"#, "ForbiddenException"),
         Refusal::RateLimited { .. } => {
             (StatusCode::TOO_MANY_REQUESTS, r#"{"message":"Too Many Requests"}"#, "TooManyRequestsException")
+        }
+        // API Gateway's own words for it (quotas, "Request URI too long").
+        Refusal::UriTooLong => {
+            (StatusCode::URI_TOO_LONG, r#"{"message":"Request URI too long"}"#, "BadRequestException")
         }
         // The one refusal that clients tell from the others, by this very text, to fetch a new token.
         Refusal::Rejected(Rejection::TokenExpired) => {

@@ -51,7 +51,9 @@ fn status(refusal: Refusal) -> Status {
         StatusCode::UNAUTHORIZED => Status::Unauthenticated,
         StatusCode::FORBIDDEN => Status::PermissionDenied,
         StatusCode::NOT_FOUND => Status::Unimplemented,
-        StatusCode::PAYLOAD_TOO_LARGE => Status::ResourceExhausted,
+        StatusCode::PAYLOAD_TOO_LARGE | StatusCode::REQUEST_HEADER_FIELDS_TOO_LARGE | StatusCode::URI_TOO_LONG => {
+            Status::ResourceExhausted
+        }
         StatusCode::TOO_MANY_REQUESTS
         | StatusCode::BAD_GATEWAY
         | StatusCode::SERVICE_UNAVAILABLE
@@ -76,7 +78,7 @@ mod tests {
                 401 => 16,
                 403 => 7,
                 404 => 12,
-                413 => 8,
+                413 | 414 | 431 => 8,
                 429 | 502 | 503 | 504 => 14,
                 status => panic!("{status}"),
             };

@@ -23,10 +23,16 @@ pub enum Refusal {
     BodyTooLarge,
     /// The upstream took too long.
     GatewayTimeout,
+    /// The fields of the request's head add up to more than is allowed.
+    HeaderTooLarge,
+    /// The request has more fields than are allowed.
+    HeadersTooMany,
     /// A fault of our own.
     Internal,
     /// No route matches.
     NoRoute,
+    /// A page that is not allowed to asks for a WebSocket with its reader's cookie.
+    OriginNotAllowed,
     /// There were too many requests like it.
     RateLimited {
         /// How soon the client may ask again, in seconds.
@@ -34,6 +40,10 @@ pub enum Refusal {
     },
     /// The caller may not use the route.
     Rejected(Rejection),
+    /// The request took longer than its route allows.
+    RequestTimeout,
+    /// The request's target is longer than allowed.
+    UriTooLong,
 }
 
 /// What a rejection says about the caller: the rows that every profile has.
@@ -66,10 +76,15 @@ impl Refusal {
             Self::BadRequest => "bad_request",
             Self::BodyTooLarge => "body_too_large",
             Self::GatewayTimeout => "gateway_timeout",
+            Self::HeaderTooLarge => "header_too_large",
+            Self::HeadersTooMany => "headers_too_many",
             Self::Internal => "internal_error",
             Self::NoRoute => "no_route",
+            Self::OriginNotAllowed => "origin_not_allowed",
             Self::RateLimited { .. } => "rate_limited",
             Self::Rejected(rejection) => rejection.reason(),
+            Self::RequestTimeout => "request_timeout",
+            Self::UriTooLong => "uri_too_long",
         }
     }
 
@@ -83,16 +98,30 @@ impl Refusal {
             | Self::BadRequest
             | Self::BodyTooLarge
             | Self::GatewayTimeout
+            | Self::HeaderTooLarge
+            | Self::HeadersTooMany
             | Self::Internal
             | Self::NoRoute
-            | Self::Rejected(_) => None,
+            | Self::OriginNotAllowed
+            | Self::Rejected(_)
+            | Self::RequestTimeout
+            | Self::UriTooLong => None,
         }
     }
 
     pub(super) const fn keeps_connection(self) -> bool {
         match self {
             Self::Ambiguous(fault) => !fault.closes_connection(),
-            Self::BadGateway | Self::BadRequest | Self::BodyTooLarge | Self::GatewayTimeout | Self::Internal => false,
+            Self::BadGateway
+            | Self::BadRequest
+            | Self::BodyTooLarge
+            | Self::GatewayTimeout
+            | Self::HeaderTooLarge
+            | Self::HeadersTooMany
+            | Self::Internal
+            | Self::OriginNotAllowed
+            | Self::RequestTimeout
+            | Self::UriTooLong => false,
             Self::NoRoute | Self::RateLimited { .. } | Self::Rejected(_) => true,
         }
     }

@@ -11,7 +11,7 @@ use super::{
 };
 
 /// The fields that a page has to read to understand a refusal.
-pub(super) const FIELDS: [&str; 2] = ["www-authenticate", "retry-after"];
+pub(super) const FIELDS: [&str; 3] = ["www-authenticate", "retry-after", "x-request-id"];
 
 /// Status and body. 401 and 403: RFC 6750 section 3.1. 503 where it is unknown who calls is our choice.
 pub(super) const fn answer(refusal: Refusal) -> Answer {
@@ -23,16 +23,22 @@ pub(super) const fn answer(refusal: Refusal) -> Answer {
         Refusal::BodyTooLarge => {
             Answer { status: StatusCode::PAYLOAD_TOO_LARGE, body: r#"{"message":"Payload Too Large"}"# }
         }
-        Refusal::GatewayTimeout => {
+        Refusal::GatewayTimeout | Refusal::RequestTimeout => {
             Answer { status: StatusCode::GATEWAY_TIMEOUT, body: r#"{"message":"Gateway Timeout"}"# }
         }
+        Refusal::HeaderTooLarge | Refusal::HeadersTooMany => Answer {
+            status: StatusCode::REQUEST_HEADER_FIELDS_TOO_LARGE,
+            body: r#"{"message":"Request Header Fields Too Large"}"#,
+        },
         Refusal::Internal => {
             Answer { status: StatusCode::INTERNAL_SERVER_ERROR, body: r#"{"message":"Internal Server Error"}"# }
         }
         Refusal::NoRoute => Answer { status: StatusCode::NOT_FOUND, body: r#"{"message":"Not Found"}"# },
+        Refusal::OriginNotAllowed => Answer { status: StatusCode::FORBIDDEN, body: r#"{"message":"Forbidden"}"# },
         Refusal::RateLimited { .. } => {
             Answer { status: StatusCode::TOO_MANY_REQUESTS, body: r#"{"message":"Too Many Requests"}"# }
         }
+        Refusal::UriTooLong => Answer { status: StatusCode::URI_TOO_LONG, body: r#"{"message":"URI Too Long"}"# },
         Refusal::Rejected(rejection) => match standing(rejection) {
             Standing::Anonymous | Standing::Invalid => {
                 Answer { status: StatusCode::UNAUTHORIZED, body: r#"{"message":"Unauthorized"}"# }

@@ -16,7 +16,7 @@
 
 mod turn;
 
-use std::{io, sync::Arc};
+use std::{io, path::PathBuf, sync::Arc};
 
 use cognigate_auth::{
     clock::{Clock, UnixSeconds},
@@ -29,7 +29,7 @@ use self::turn::Turn;
 use super::{
     change::{Change, Removal},
     metrics::RevocationMetrics,
-    state_file::StateFile,
+    state_file::{StateFile, StateFileError},
 };
 
 /// Batches of changes that a subscriber may be behind before it misses the oldest.
@@ -44,9 +44,23 @@ pub enum ChangeError {
     /// There is no room.
     #[error(transparent)]
     Full(#[from] ListFull),
+    /// This process has handed over to another: it would change what nobody asks any more.
+    #[error("another process has taken over: ask it")]
+    HandedOver,
     /// It could not be written down.
     #[error("the state file cannot be written")]
     State(#[from] io::Error),
+}
+
+/// Why entries are not kept from now on.
+#[derive(Debug, Error)]
+pub enum ClaimError {
+    /// What the file has could not be taken in.
+    #[error(transparent)]
+    Change(#[from] ChangeError),
+    /// The file cannot be used.
+    #[error(transparent)]
+    File(#[from] StateFileError),
 }
 
 /// The entries of [`Source::Shared`](cognigate_auth::revocation::Source::Shared). Clones are the same entries.
@@ -124,6 +138,33 @@ impl SharedRevocations {
         // Fails only if the process is ending.
         let _ = noted.await;
         self.0.list.set_ready(true);
+    }
+
+    /// Changes nothing more that is made here, and lets go of the state file: another process takes over.
+    pub async fn release(&self) {
+        let released = self.in_turn(|_, turn| {
+            turn.release();
+            Ok(())
+        });
+        // As above.
+        let _ = released.await;
+    }
+
+    /// Keeps the entries in a file from now on, which another process had until now, and takes in what it has.
+    ///
+    /// # Errors
+    ///
+    /// [`ClaimError`]; what is known holds, but is not kept.
+    pub async fn claim(&self, path: PathBuf) -> Result<(), ClaimError> {
+        let now = self.0.clock.now();
+        let opened = tokio::task::spawn_blocking(move || StateFile::open(&path, now)).await;
+        let (state, changes) = opened.map_err(|lost| ChangeError::State(io::Error::other(lost)))??;
+        self.apply(changes).await?;
+        let kept = self.in_turn(|inner, turn| {
+            inner.keep_in(turn, state);
+            Ok(())
+        });
+        Ok(kept.await?)
     }
 
     /// Forgets removals that nobody has to know of any more.

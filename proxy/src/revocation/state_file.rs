@@ -24,7 +24,7 @@ use std::{
     path::{Path, PathBuf},
 };
 
-use cognigate_auth::{clock::UnixSeconds, revocation::MAX_TOKEN_LIFETIME_SECONDS};
+use cognigate_auth::clock::UnixSeconds;
 use thiserror::Error;
 
 use self::line::{Line, Whole};
@@ -107,6 +107,28 @@ impl StateFile {
         Self::try_open(path, now).map_err(|fault| StateFileError { path: path.to_owned(), fault })
     }
 
+    /// Reads the file, which another process may have, and leaves it alone. Says too whether nothing may be missing of what is
+    /// shared at `of`.
+    ///
+    /// # Errors
+    ///
+    /// [`StateFileError`].
+    pub fn look(path: &Path, of: Option<&str>, now: UnixSeconds) -> Result<(Vec<Change>, bool), StateFileError> {
+        Self::try_look(path, of, now).map_err(|fault| StateFileError { path: path.to_owned(), fault })
+    }
+
+    fn try_look(path: &Path, of: Option<&str>, now: UnixSeconds) -> Result<(Vec<Change>, bool), StateFault> {
+        let file = match File::open(path) {
+            Ok(file) => file,
+            Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok((Vec::new(), false)),
+            Err(error) => return Err(error.into()),
+        };
+        check(&file)?;
+        let (mut changes, whole) = read(BufReader::new(file))?;
+        changes.retain(|change| change.is_alive(now));
+        Ok((changes, of.zip(whole).is_some_and(|(of, whole)| whole.covers(of, now))))
+    }
+
     fn try_open(path: &Path, now: UnixSeconds) -> Result<(Self, Vec<Change>), StateFault> {
         let old = match OpenOptions::new().read(true).write(true).open(path) {
             Ok(old) => Some(old),
@@ -171,8 +193,7 @@ impl StateFile {
 
     /// Whether nothing may be missing of what is shared there that matters now: what was added since then may be missing.
     pub(super) fn is_whole(&self, of: &str, now: UnixSeconds) -> bool {
-        let whole = self.whole.as_ref();
-        whole.is_some_and(|whole| *whole.of == *of && whole.at.abs_diff(now) < MAX_TOKEN_LIFETIME_SECONDS)
+        self.whole.as_ref().is_some_and(|whole| whole.covers(of, now))
     }
 
     fn append_text(&mut self, text: &[u8]) -> io::Result<()> {
@@ -262,8 +283,8 @@ impl Fresh {
     }
 }
 
-/// Makes sure that the file is one, that it is nobody else's, and that it is still the one that the path leads to.
-fn claim(file: &File, path: &Path) -> Result<(), StateFault> {
+/// Makes sure that the file is one that can be believed.
+fn check(file: &File) -> Result<(), StateFault> {
     let metadata = file.metadata()?;
     if !metadata.is_file() {
         return Err(StateFault::NotAFile);
@@ -271,6 +292,12 @@ fn claim(file: &File, path: &Path) -> Result<(), StateFault> {
     if metadata.permissions().mode() & WRITABLE_BY_OTHERS != 0 {
         return Err(StateFault::WritableByOthers);
     }
+    Ok(())
+}
+
+/// Makes sure that the file can be believed, that it is nobody else's, and that it is still the one that the path leads to.
+fn claim(file: &File, path: &Path) -> Result<(), StateFault> {
+    check(file)?;
     lock(file)?;
     match is_at(file, path)? {
         true => Ok(()),

@@ -2,9 +2,9 @@
 //!
 //! How much is said is set by the environment variable `COGNIGATE_LOG`, a [`tracing_subscriber::EnvFilter`]: `debug`, or
 //! `info,cognigate=debug`. It cannot make Pingora say more than warnings, nor its HTTP engine anything at all: their lines
-//! have the heads of requests in them, tokens included.
+//! have the heads of requests in them, tokens included. Nor rustls, which has a line for every client that is not to its taste.
 
-use std::io::IsTerminal;
+use std::{error::Error, io::IsTerminal};
 
 use tracing::{Level, Metadata};
 use tracing_subscriber::{
@@ -28,9 +28,22 @@ pub fn init() {
     }
 }
 
+/// An error and its causes, on one line.
+#[must_use]
+pub fn with_causes(error: &dyn Error) -> String {
+    let mut line = error.to_string();
+    let mut cause = error.source();
+    while let Some(error) = cause {
+        line.push_str(": ");
+        line.push_str(&error.to_string());
+        cause = error.source();
+    }
+    line
+}
+
 /// Whether lines of this kind can be free of what clients and upstreams send.
 fn is_discreet(line: &Metadata<'_>) -> bool {
-    const OUTSPOKEN: [&str; 3] = ["pingora_core::apps", "pingora_core::protocols", "pingora_proxy"];
+    const OUTSPOKEN: [&str; 4] = ["pingora_core::apps", "pingora_core::protocols", "pingora_proxy", "rustls"];
     let is_outspoken = OUTSPOKEN.iter().any(|module| line.target().starts_with(module));
     !is_outspoken && (!line.target().starts_with("pingora") || *line.level() <= Level::WARN)
 }

@@ -5,16 +5,21 @@
 //! Labels come from the configuration or from closed sets, never from a request. A series that a request touches is looked
 //! up once: when its route is built or, for a pair of method and status, when the first such request ends.
 
+mod listener;
+mod reload;
+
 use std::{sync::OnceLock, time::Duration};
 
 use cognigate_auth::rejection::Rejection;
 use http::{Method, StatusCode};
 use prometheus::{
-    Histogram, HistogramOpts, HistogramVec, IntCounter, IntCounterVec, IntGauge, IntGaugeVec, Opts, Registry,
-    core::Collector,
+    Histogram, HistogramOpts, HistogramVec, IntCounter, IntCounterVec, IntGaugeVec, Opts, Registry, core::Collector,
 };
 
-use crate::filter::hygiene::Fault;
+pub use self::{
+    listener::{CertificateMetrics, ListenerMetrics, OpenConnection},
+    reload::ReloadMetrics,
+};
 
 /// The route label of requests that match none.
 pub const NO_ROUTE: &str = "none";
@@ -32,17 +37,37 @@ const OTHER_CODE: &str = "other";
 const DURATION_BUCKETS: [f64; 15] =
     [0.0001, 0.00025, 0.0005, 0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1.0, 5.0, 30.0];
 
+/// The reasons that a request, or a connection before its first, is turned away for before anyone asks who calls.
+pub const REJECTIONS: [&str; 14] = [
+    "body_too_large",
+    "connection_limit",
+    "connection_limit_per_ip",
+    "framing_ambiguous",
+    "header_timeout",
+    "header_too_large",
+    "headers_too_many",
+    "host_ambiguous",
+    "origin_not_allowed",
+    "path_ambiguous",
+    "proxy_protocol_invalid",
+    "request_timeout",
+    "token_ambiguous",
+    "uri_too_long",
+];
+
 /// The metrics of the proxy.
 #[derive(Clone, Debug)]
 pub struct ProxyMetrics {
     requests: IntCounterVec,
     request_duration: HistogramVec,
     decisions: IntCounterVec,
-    rejected: [IntCounter; Fault::REASONS.len()],
+    rejected: [IntCounter; REJECTIONS.len()],
     upstream_duration: HistogramVec,
     upstream_retries: IntCounterVec,
     upstream_connections: IntCounterVec,
-    downstream_connections: IntGaugeVec,
+    listeners: listener::ListenerFamilies,
+    /// What is counted about the configuration.
+    pub reloads: ReloadMetrics,
 }
 
 /// What is counted about every request of a route, or of none.
@@ -99,7 +124,7 @@ impl ProxyMetrics {
             "Requests that were refused before anyone asked who calls.",
             &["reason"],
         )?;
-        let rejected = Fault::REASONS.map(|reason| rejected.with_label_values(&[reason]));
+        let rejected = REJECTIONS.map(|reason| rejected.with_label_values(&[reason]));
         Ok(Self {
             requests: counters(
                 "cognigate_http_requests_total",
@@ -132,11 +157,8 @@ impl ProxyMetrics {
                 "Requests sent to an endpoint, by whether the connection was open already.",
                 &["upstream", "reused"],
             )?,
-            downstream_connections: gauges(
-                "cognigate_downstream_connections",
-                "Connections of clients that are open.",
-                &["listener"],
-            )?,
+            listeners: listener::ListenerFamilies::register(registry)?,
+            reloads: ReloadMetrics::register(registry)?,
         })
     }
 
@@ -175,16 +197,34 @@ impl ProxyMetrics {
         }
     }
 
-    /// The open connections of a listener.
-    #[must_use]
-    pub fn listener(&self, address: &str) -> IntGauge {
-        self.downstream_connections.with_label_values(&[address])
+    /// Ends the series of routes, upstreams and listeners that there are not any more. A request that arrived when there
+    /// were may begin one once more, until the next time.
+    pub fn retain(
+        &self,
+        is_route: impl Fn(&str) -> bool,
+        is_upstream: impl Fn(&str) -> bool,
+        is_listener: impl Fn(&str) -> bool,
+    ) {
+        let is_route = |route: &str| route == NO_ROUTE || is_route(route);
+        reload::retain(&self.requests, "route", is_route);
+        reload::retain(&self.request_duration, "route", is_route);
+        reload::retain(&self.decisions, "route", is_route);
+        reload::retain(&self.upstream_duration, "upstream", &is_upstream);
+        reload::retain(&self.upstream_retries, "upstream", &is_upstream);
+        reload::retain(&self.upstream_connections, "upstream", &is_upstream);
+        self.listeners.retain(is_listener);
     }
 
-    /// Counts a request that was refused before anyone asked who calls.
-    pub fn count_fault(&self, fault: Fault) {
-        let mut counters = Fault::REASONS.iter().zip(&self.rejected);
-        if let Some((_, counter)) = counters.find(|(reason, _)| **reason == fault.reason()) {
+    /// What is counted about the connections of a listener.
+    #[must_use]
+    pub fn listener(&self, address: &str) -> ListenerMetrics {
+        self.listeners.listener(address)
+    }
+
+    /// Counts what was turned away for one of the [`REJECTIONS`]; nothing, for any other word.
+    pub fn count_rejected(&self, reason: &str) {
+        let mut counters = REJECTIONS.iter().zip(&self.rejected);
+        if let Some((_, counter)) = counters.find(|(known, _)| **known == reason) {
             counter.inc();
         }
     }

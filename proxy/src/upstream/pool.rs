@@ -4,16 +4,27 @@
 
 use std::{
     net::SocketAddr,
-    sync::atomic::{AtomicUsize, Ordering},
+    sync::{
+        Arc,
+        atomic::{AtomicUsize, Ordering},
+    },
+    time::Duration,
 };
 
 use pingora_core::upstreams::peer::{H1UpgradePolicy, HttpPeer, Peer, PeerOptions};
 
 use crate::{
-    config::model::{Balance, TimeoutsConfig, UpstreamConfig},
+    config::model::{Balance, TimeoutsConfig, UpstreamConfig, UpstreamProtocol, UpstreamTlsConfig},
     telemetry::metrics::UpstreamMetrics,
-    upstream::schedule,
+    tls::Fault,
+    upstream::{schedule, trust::Authorities},
 };
+
+/// Requests at a time on one HTTP/2 connection to an endpoint: what most servers allow. One that allows fewer says so.
+const MAX_H2_STREAMS: usize = 100;
+
+/// How often an HTTP/2 connection is asked whether anyone is still there.
+const H2_PING_INTERVAL: Duration = Duration::from_secs(30);
 
 /// The endpoints of an upstream and whose turn it is.
 #[derive(Debug)]
@@ -28,19 +39,28 @@ pub struct Pool {
 
 impl Pool {
     /// A pool whose first turn is the first endpoint's.
-    #[must_use]
-    pub fn new(config: &UpstreamConfig, metrics: UpstreamMetrics) -> Self {
-        let UpstreamConfig { name, endpoints, balance, timeouts } = config;
+    ///
+    /// # Errors
+    ///
+    /// What is wrong with the file of its authorities.
+    pub fn new(config: &UpstreamConfig, metrics: UpstreamMetrics) -> Result<Self, Fault> {
+        let UpstreamConfig { name, endpoints, balance, timeouts, protocol, tls } = config;
+        let authorities = tls.as_ref().and_then(|tls| tls.ca.as_deref()).map(Authorities::load).transpose()?;
         let weights: Vec<u32> = endpoints.iter().map(|endpoint| endpoint.weight).collect();
         let turns = match balance {
             Balance::RoundRobin => schedule::smooth(&weights),
         };
         let peers = endpoints.iter().map(|endpoint| {
-            let mut peer = HttpPeer::new(endpoint.address, false, String::new());
-            peer.options = options(*timeouts);
+            let server_name = tls.as_ref().map(|UpstreamTlsConfig { server_name, .. }| server_name.to_string());
+            let mut peer = HttpPeer::new(endpoint.address, tls.is_some(), server_name.unwrap_or_default());
+            peer.options = options(*timeouts, *protocol);
+            if let Some(Authorities { certificates, group }) = &authorities {
+                peer.options.ca = Some(Arc::clone(certificates));
+                peer.group_key = *group;
+            }
             peer
         });
-        Self { name: name.clone(), peers: peers.collect(), turns, cursor: AtomicUsize::new(0), metrics }
+        Ok(Self { name: name.clone(), peers: peers.collect(), turns, cursor: AtomicUsize::new(0), metrics })
     }
 
     /// The name that routes call it by.
@@ -71,7 +91,7 @@ impl Pool {
     }
 }
 
-fn options(timeouts: TimeoutsConfig) -> PeerOptions {
+fn options(timeouts: TimeoutsConfig, protocol: UpstreamProtocol) -> PeerOptions {
     let TimeoutsConfig { connect, read, write, idle } = timeouts;
     let mut options = PeerOptions::new();
     options.connection_timeout = Some(connect);
@@ -79,7 +99,14 @@ fn options(timeouts: TimeoutsConfig) -> PeerOptions {
     options.read_timeout = Some(read);
     options.write_timeout = Some(write);
     options.idle_timeout = Some(idle);
-    // A connection that stopped being HTTP would outlive the token that it was opened with.
+    match protocol {
+        UpstreamProtocol::Auto => options.set_http_version(2, 1),
+        UpstreamProtocol::Http1 => options.set_http_version(1, 1),
+        UpstreamProtocol::Http2 => options.set_http_version(2, 2),
+    }
+    options.max_h2_streams = MAX_H2_STREAMS;
+    options.h2_ping_interval = Some(H2_PING_INTERVAL);
+    // Allowed for the requests that ask for a WebSocket, one by one.
     options.http_upstream_request_policy.h1_upgrade = H1UpgradePolicy::Deny;
     options
 }

@@ -19,8 +19,8 @@ pub(super) const IDENTITY: (&str, &str) = ("x-cognito-sub", "jane");
 pub(super) const NOTHING: &str = "";
 
 /// Fields that the proxy may add to every request that it forwards.
-const FORWARDED: [&str; 5] =
-    ["forwarded", "x-forwarded-for", "x-forwarded-host", "x-forwarded-port", "x-forwarded-proto"];
+const FORWARDED: [&str; 6] =
+    ["forwarded", "x-forwarded-for", "x-forwarded-host", "x-forwarded-port", "x-forwarded-proto", "x-request-id"];
 
 /// The metrics that say why a request was refused.
 const REFUSALS: [&str; 2] = ["cognigate_rejected_requests_total", "cognigate_auth_decisions_total"];

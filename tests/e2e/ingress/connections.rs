@@ -35,14 +35,17 @@ fn what_follows_a_request() {
 fn upgrades() {
     let upgrade = |to: &str, rest: &str| with(&format!("Upgrade: {to}\r\nConnection: Upgrade")) + rest;
     let handshake = |rest: &str| upgrade("websocket\r\nSec-WebSocket-Version: 13\r\nSec-WebSocket-Key: YQ==", rest);
-    let shaken = || with("Sec-WebSocket-Version: 13\r\nSec-WebSocket-Key: YQ==");
-    // There are none: a connection that is HTTP no more would outlive the token that it was opened with.
+    let shaken =
+        || with("Connection: Upgrade\r\nSec-WebSocket-Version: 13\r\nSec-WebSocket-Key: YQ==\r\nupgrade: websocket");
+    // To a WebSocket alone; what an upstream answers that wants none is an answer like any other.
     Bench::start().run(&[
         row(upgrade("foo", ""), 200, Open, "", get("/open/1")),
         row(upgrade("foo", SMUGGLED), 200, Closed, "", get("/open/1")),
         row(upgrade("h2c", SMUGGLED), 200, Closed, "", get("/open/1")),
         row(upgrade("websocket, foo", SMUGGLED), 200, Closed, "", get("/open/1")),
         row(handshake(""), 200, Open, "", shaken()),
+        row(upgrade("websocket\r\nUpgrade: websocket", ""), 200, Open, "", get("/open/1")),
+        row(with("Upgrade: websocket"), 200, Open, "", get("/open/1")),
         row(handshake(SMUGGLED), 200, Closed, "", shaken()),
         row(
             post("Content-Length: 5\r\nUpgrade: websocket\r\nConnection: Upgrade", "hello") + SMUGGLED,
@@ -59,7 +62,7 @@ fn an_upstream_that_switches_protocols_has_failed() {
     let bench = Bench::start();
     let mut report = String::new();
     let switched = "HTTP/1.1 101 Switching Protocols\r\nUpgrade: websocket\r\nConnection: Upgrade\r\n\r\n";
-    for lines in ["", "Upgrade: foo\r\nConnection: Upgrade\r\n", "Upgrade: websocket\r\nConnection: Upgrade\r\n"] {
+    for lines in ["", "Upgrade: foo\r\nConnection: Upgrade\r\n", "Upgrade: websocket\r\n"] {
         bench.recorder.answer(Answer::Raw(switched.into()));
         let mut peer = bench.peer();
         peer.send(&format!("GET /open/1 HTTP/1.1\r\nHost: edge\r\n{lines}\r\n"));

@@ -48,9 +48,13 @@ fn fields() {
         row(with("X-A: a\nX-Cognito-Sub: mallory"), 200, Open, "", with("X-A: a")),
         row(with(&format!("X-A: a\n\n{SMUGGLED}")), 200, Closed, "", with("X-A: a")),
         // How many, and how long.
-        forwarded(many(255)),
+        forwarded(many(98)),
+        row(many(100), 431, Closed, "headers_too_many", NOTHING),
+        row(many(255), 431, Closed, "headers_too_many", NOTHING),
         malformed(many(256)),
-        forwarded(with(&format!("X-A: {}", "a".repeat(100_000)))),
+        forwarded(with(&format!("X-A: {}", "a".repeat(30_000)))),
+        row(with(&format!("X-A: {}", "a".repeat(33_000))), 431, Closed, "header_too_large", NOTHING),
+        row(with(&format!("X-A: {}", "a".repeat(100_000))), 431, Closed, "header_too_large", NOTHING),
         malformed(endless.clone() + &"a".repeat(1024 * 1024 - endless.len())),
     ]);
 }
@@ -169,6 +173,9 @@ fn a_client_does_not_say_where_it_comes_from() {
         "X-Forwarded-Host: 192.0.2.1",
         "X-Forwarded-Port: 192.0.2.1",
         "X-Forwarded-Proto: 192.0.2.1",
+        "X-Forwarded-Prefix: 192.0.2.1",
+        "X_Real_IP: 192.0.2.1",
+        "True-Client-IP: 192.0.2.1",
         "Forwarded: for=192.0.2.1",
     ] {
         let mut peer = bench.peer();

@@ -27,14 +27,24 @@ impl Bound {
     }
 }
 
-pub(super) fn listeners(sections: Vec<ListenerSection>, bound: &mut Bound, at: &At<'_>) -> Vec<ListenerConfig> {
+pub(super) fn listeners(
+    sections: Vec<ListenerSection>,
+    bound: &mut Bound,
+    folder: &Path,
+    at: &At<'_>,
+) -> Vec<ListenerConfig> {
     if sections.is_empty() {
         at.report(BrokenRule::Empty);
     }
     let listener = |(index, section)| {
-        let ListenerSection { address: Scalar(address) } = section;
-        let address = bound.address(&address, &at.item(index).field("address"))?;
-        Some(ListenerConfig { address })
+        let ListenerSection { address: Scalar(address), tls, proxy_protocol: Scalar(proxy_protocol) } = section;
+        let at = at.item(index);
+        let address = bound.address(&address, &at.field("address"));
+        let tls = match tls {
+            Some(section) => Some(super::tls::tls(section, folder, &at.field("tls"))?),
+            None => None,
+        };
+        Some(ListenerConfig { address: address?, tls, proxy_protocol })
     };
     sections.into_iter().enumerate().filter_map(listener).collect()
 }

@@ -8,14 +8,14 @@ use http::HeaderName;
 use crate::config::{
     file::{IdentitySection, Named, Scalar, TokenSection, TokenSourceSection},
     finding::At,
-    model::{IdentityConfig, IdentityHeader, TokenConfig},
+    model::{CertificateField, CertificateHeader, IdentityConfig, IdentityHeader, TokenConfig},
     rule::BrokenRule,
     spelling::folded,
 };
 
 /// Headers that frame the request, belong to one connection (RFC 9110 section 7.6.1) or say where the request came from
 /// and goes to: the proxy sets them, or servers act on them. With `-` for `_`.
-const RESERVED: [&str; 24] = [
+const RESERVED: [&str; 25] = [
     "connection",
     "content-encoding",
     "content-length",
@@ -40,14 +40,16 @@ const RESERVED: [&str; 24] = [
     "x-forwarded-port",
     "x-forwarded-proto",
     "x-real-ip",
+    "x-request-id",
 ];
 
 /// The one header for credentials that a token may be read from, but no claim written to.
 const CREDENTIALS: &str = "authorization";
 
 pub(super) fn token(section: TokenSection, at: &At<'_>) -> TokenConfig {
-    let TokenSection { sources: source_sections, forward: Scalar(forward) } = section;
-    TokenConfig { sources: sources(source_sections, &at.field("sources")), forward }
+    let TokenSection { sources: source_sections, forward: Scalar(forward), close_expired: Scalar(close_expired) } =
+        section;
+    TokenConfig { sources: sources(source_sections, &at.field("sources")), forward, close_expired }
 }
 
 fn sources(sections: Vec<TokenSourceSection>, at: &At<'_>) -> TokenSources {
@@ -82,21 +84,31 @@ fn source(section: TokenSourceSection, at: &At<'_>) -> Option<(String, TokenSour
 }
 
 pub(super) fn identity(section: IdentitySection, token: &TokenSources, at: &At<'_>) -> IdentityConfig {
-    let IdentitySection { headers: Named(sections) } = section;
-    let at = at.field("headers");
+    let IdentitySection { headers: Named(claims), client_certificate_headers: Named(fields) } = section;
     let mut names = HashMap::new();
-    let header = |(text, Scalar(claim)): (String, Scalar<String>)| {
-        let at = at.field(&text);
-        let name = identity_header_name(&text, token, &at)?;
-        if let Some(other) = names.insert(folded(&name), text.clone()) {
-            at.report(BrokenRule::HeaderTwins { one: text.clone(), other });
+    let mut unique_name = |text: &str, at: &At<'_>| {
+        let name = identity_header_name(text, token, at)?;
+        if let Some(other) = names.insert(folded(&name), text.to_owned()) {
+            at.report(BrokenRule::HeaderTwins { one: text.to_owned(), other });
         }
+        Some(name)
+    };
+    let headers_at = at.field("headers");
+    let header = |(text, Scalar(claim)): (String, Scalar<String>)| {
+        let at = headers_at.field(&text);
+        let name = unique_name(&text, &at)?;
         if claim.is_empty() {
             at.report(BrokenRule::Claim);
         }
         Some(IdentityHeader { name, claim: claim.into() })
     };
-    IdentityConfig { headers: sections.into_iter().filter_map(header).collect() }
+    let headers = claims.into_iter().filter_map(header).collect();
+    let fields_at = at.field("client_certificate_headers");
+    let field = |(text, Scalar(field)): (String, Scalar<CertificateField>)| {
+        let name = unique_name(&text, &fields_at.field(&text))?;
+        Some(CertificateHeader { name, field })
+    };
+    IdentityConfig { headers, client_certificate_headers: fields.into_iter().filter_map(field).collect() }
 }
 
 fn identity_header_name(text: &str, token: &TokenSources, at: &At<'_>) -> Option<HeaderName> {

@@ -1,12 +1,16 @@
 //! `routes`: what is served, to whom, from where.
 
-use std::collections::{HashMap, HashSet};
+use std::{
+    collections::{HashMap, HashSet},
+    ops::RangeInclusive,
+    time::Duration,
+};
 
 use cognigate_auth::policy::{Policy, TokenUseRule};
 
 use super::{Names, words};
 use crate::config::{
-    file::{AuthSection, MatchSection, RequiredSection, RouteSection, Scalar},
+    file::{AuthSection, MatchSection, Period, RequiredSection, RouteSection, Scalar},
     finding::At,
     model::RouteConfig,
     pattern::{HostPattern, MethodSet, PathPattern, Rewrite, RouteMatch, Segment},
@@ -15,6 +19,9 @@ use crate::config::{
 
 /// The longest name of a route, in characters. It is a label of metrics.
 const MAX_LABEL_CHARS: usize = 128;
+
+/// `timeout`: 0 would be no time at all, and more than a day no bound.
+const TIMEOUT: RangeInclusive<Period> = Period::milliseconds(1)..=Period::hours(24);
 
 /// The label of the requests that no route matches.
 const NO_ROUTE: &str = "none";
@@ -28,6 +35,7 @@ struct Placed {
     auth: Option<Auth>,
     upstream: Option<usize>,
     rewrite: Option<Rewrite>,
+    timeout: Option<Duration>,
 }
 
 /// What a route asks of a caller; nothing if it is open.
@@ -45,8 +53,8 @@ pub(super) fn routes(sections: Vec<RouteSection>, pools: &Names, upstreams: &Nam
 }
 
 fn route(placed: Placed) -> Option<RouteConfig> {
-    let Placed { index: _, label, matches, auth, upstream, rewrite } = placed;
-    Some(RouteConfig { label, matches, auth: auth?, upstream: upstream?, rewrite })
+    let Placed { index: _, label, matches, auth, upstream, rewrite, timeout } = placed;
+    Some(RouteConfig { label, matches, auth: auth?, upstream: upstream?, rewrite, timeout })
 }
 
 fn placed(index: usize, section: RouteSection, pools: &Names, upstreams: &Names, at: &At<'_>) -> Option<Placed> {
@@ -56,15 +64,17 @@ fn placed(index: usize, section: RouteSection, pools: &Names, upstreams: &Names,
         auth: auth_section,
         upstream: Scalar(upstream),
         rewrite: rewrite_section,
+        timeout,
     } = section;
     let name = name.map(|Scalar(name)| checked_label(name, &at.field("name")));
     let matches = matches(match_section, &at.field("match"));
     let auth = auth(auth_section, pools, &at.field("auth"));
     let upstream = upstreams.place_of(&upstream, &at.field("upstream"));
+    let timeout = timeout.and_then(|Scalar(timeout)| at.field("timeout").within(timeout, &TIMEOUT));
     let matches = matches?;
     let rewrite = rewrite(rewrite_section, &matches.path, &at.field("rewrite"));
     let label = name.unwrap_or_else(|| default_label(&matches)).into();
-    Some(Placed { index, label, matches, auth, upstream, rewrite })
+    Some(Placed { index, label, matches, auth, upstream, rewrite, timeout: timeout.map(|Period(timeout)| timeout) })
 }
 
 fn matches(section: MatchSection, at: &At<'_>) -> Option<RouteMatch> {

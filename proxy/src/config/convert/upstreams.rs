@@ -1,12 +1,14 @@
 //! `upstreams`: where requests go.
 
-use std::{collections::HashSet, net::SocketAddr, ops::RangeInclusive};
+use std::{collections::HashSet, net::SocketAddr, ops::RangeInclusive, path::Path};
+
+use rustls::pki_types::ServerName;
 
 use super::{address, check_name};
 use crate::config::{
-    file::{EndpointSection, Named, Period, Scalar, TimeoutsSection, UpstreamSection},
+    file::{EndpointSection, Named, Period, Scalar, TimeoutsSection, UpstreamSection, UpstreamTlsSection},
     finding::At,
-    model::{EndpointConfig, TimeoutsConfig, UpstreamConfig},
+    model::{EndpointConfig, TimeoutsConfig, UpstreamConfig, UpstreamProtocol, UpstreamTlsConfig},
     rule::BrokenRule,
 };
 
@@ -16,18 +18,41 @@ const WEIGHT: RangeInclusive<u64> = 0..=256;
 /// Each time in `timeouts`: 0 would be no time at all, and more than a day no bound.
 const TIMEOUT: RangeInclusive<Period> = Period::milliseconds(1)..=Period::hours(24);
 
-pub(super) fn upstreams(Named(sections): Named<UpstreamSection>, at: &At<'_>) -> Vec<UpstreamConfig> {
-    let upstream = |(name, section): (String, UpstreamSection)| upstream(&name, section, &at.field(&name));
+pub(super) fn upstreams(Named(sections): Named<UpstreamSection>, folder: &Path, at: &At<'_>) -> Vec<UpstreamConfig> {
+    let upstream = |(name, section): (String, UpstreamSection)| upstream(&name, section, folder, &at.field(&name));
     sections.into_iter().filter_map(upstream).collect()
 }
 
-fn upstream(name: &str, section: UpstreamSection, at: &At<'_>) -> Option<UpstreamConfig> {
-    let UpstreamSection { endpoints: endpoint_sections, balance: Scalar(balance), timeouts: timeouts_section } =
-        section;
+fn upstream(name: &str, section: UpstreamSection, folder: &Path, at: &At<'_>) -> Option<UpstreamConfig> {
+    let UpstreamSection {
+        endpoints: endpoint_sections,
+        balance: Scalar(balance),
+        timeouts: timeouts_section,
+        protocol: Scalar(protocol),
+        tls: tls_section,
+    } = section;
     check_name(name, at);
     let endpoints = endpoints(endpoint_sections, &at.field("endpoints"));
     let timeouts = timeouts(timeouts_section, &at.field("timeouts"));
-    Some(UpstreamConfig { name: name.into(), endpoints, balance, timeouts: timeouts? })
+    if protocol == UpstreamProtocol::Auto && tls_section.is_none() {
+        at.field("protocol").report(BrokenRule::ProtocolNeedsTls);
+    }
+    let tls = match tls_section.map(|section| upstream_tls(section, folder, &at.field("tls"))) {
+        Some(tls) => Some(tls?),
+        None => None,
+    };
+    Some(UpstreamConfig { name: name.into(), endpoints, balance, timeouts: timeouts?, protocol, tls })
+}
+
+fn upstream_tls(section: UpstreamTlsSection, folder: &Path, at: &At<'_>) -> Option<UpstreamTlsConfig> {
+    let UpstreamTlsSection { server_name: Scalar(server_name), ca } = section;
+    // An empty name would turn verification off, and for one with `_` Pingora verifies another.
+    let name = match ServerName::try_from(server_name.as_str()) {
+        Ok(_) if !server_name.contains('_') => Some(server_name.into_boxed_str()),
+        Ok(_) | Err(_) => at.field("server_name").refuse(BrokenRule::ServerName(server_name)),
+    };
+    let ca = super::path(ca, folder, &at.field("ca"));
+    Some(UpstreamTlsConfig { server_name: name?, ca: ca? })
 }
 
 fn endpoints(sections: Vec<EndpointSection>, at: &At<'_>) -> Vec<EndpointConfig> {

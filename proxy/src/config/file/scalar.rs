@@ -183,6 +183,10 @@ const MIB: u64 = 1024 * KIB;
 const GIB: u64 = 1024 * MIB;
 
 impl ByteSize {
+    pub(in crate::config) const fn kibibytes(kibibytes: u64) -> Self {
+        Self(kibibytes * KIB)
+    }
+
     pub(in crate::config) const fn mebibytes(mebibytes: u64) -> Self {
         Self(mebibytes * MIB)
     }

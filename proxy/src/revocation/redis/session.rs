@@ -275,7 +275,7 @@ impl<'r> Session<'r> {
                 self.is_whole = false;
                 tracing::error!(%error, "not all shared revocations fit: raise revocation.max_entries");
             }
-            Err(error @ ChangeError::State(_)) => {
+            Err(error @ (ChangeError::HandedOver | ChangeError::State(_))) => {
                 tracing::error!(%error, "shared revocations hold, but a restart may forget them");
             }
         }

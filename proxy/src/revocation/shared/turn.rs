@@ -30,6 +30,8 @@ pub(super) struct Turn {
     removals: HashMap<Subject, Removal>,
     /// Whether the state file lacks something that holds.
     is_state_behind: bool,
+    /// Whether another process has taken over.
+    is_released: bool,
 }
 
 /// A change that changes something.
@@ -66,7 +68,16 @@ impl News {
 impl Turn {
     pub(super) fn new(state: Option<StateFile>, removals: Vec<Removal>) -> Self {
         let removals = removals.into_iter().map(|removal| (removal.subject.clone(), removal)).collect();
-        Self { state, removals, is_state_behind: false }
+        Self { state, removals, is_state_behind: false, is_released: false }
+    }
+
+    pub(super) fn release(&mut self) {
+        (self.state, self.is_released) = (None, true);
+    }
+
+    /// Whether something may be changed here.
+    const fn check_charge(&self) -> Result<(), ChangeError> {
+        if self.is_released { Err(ChangeError::HandedOver) } else { Ok(()) }
     }
 
     /// What was removed, as far as anybody has to know.
@@ -106,6 +117,7 @@ impl Turn {
 
 impl Inner {
     pub(super) fn add(&self, turn: &mut Turn, entries: Vec<Revocation>) -> Result<Vec<Revocation>, ChangeError> {
+        turn.check_charge()?;
         let subjects: Vec<_> = entries.iter().map(|entry| entry.subject.clone()).collect();
         let mut news: Vec<_> = change::fold(entries.into_iter().map(Change::Added))
             .into_iter()
@@ -133,7 +145,14 @@ impl Inner {
         Ok(subjects.iter().filter_map(|subject| self.find(subject)).collect())
     }
 
+    /// Keeps everything in a file from now on.
+    pub(super) fn keep_in(&self, turn: &mut Turn, state: StateFile) {
+        (turn.state, turn.is_state_behind) = (Some(state), true);
+        self.compact(turn);
+    }
+
     pub(super) fn remove(&self, turn: &mut Turn, subject: &Subject) -> Result<bool, ChangeError> {
+        turn.check_charge()?;
         let Some(entry) = self.find(subject) else { return Ok(false) };
         turn.make_room(1, self.list.max_entries(), self.clock.now())?;
         let change = Change::Removed(Removal::of(&entry, self.clock.now_millis()));

@@ -4,7 +4,7 @@ use std::{borrow::Cow, io};
 
 use cognigate_auth::{
     clock::{UnixMillis, UnixSeconds},
-    revocation::{Revocation, Subject, SubjectKind},
+    revocation::{MAX_TOKEN_LIFETIME_SECONDS, Revocation, Subject, SubjectKind},
 };
 use serde::{Deserialize, Serialize};
 
@@ -25,6 +25,13 @@ pub(super) struct Whole {
     pub(super) of: Box<str>,
     /// When.
     pub(super) at: UnixSeconds,
+}
+
+impl Whole {
+    /// Whether nothing may be missing of what is shared there that matters now: what was added since then may be missing.
+    pub(super) fn covers(&self, of: &str, now: UnixSeconds) -> bool {
+        *self.of == *of && self.at.abs_diff(now) < MAX_TOKEN_LIFETIME_SECONDS
+    }
 }
 
 #[derive(Serialize, Deserialize)]

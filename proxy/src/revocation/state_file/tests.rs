@@ -1,6 +1,6 @@
 //! What a restart finds, after whatever has happened to the file.
 
-use cognigate_auth::revocation::{Revocation, Subject, SubjectKind};
+use cognigate_auth::revocation::{MAX_TOKEN_LIFETIME_SECONDS, Revocation, Subject, SubjectKind};
 use proptest::prelude::*;
 
 use super::*;
