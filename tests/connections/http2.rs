@@ -7,20 +7,20 @@ use std::{
 };
 
 use e2e::{
-    authority::Authority, edge::Edge, process::Directory, secure, secure::SecureClient, upstream::Answer, wait::Gate,
+    authority::Authority,
+    edge::Edge,
+    frame::{DATA, END_HEADERS, END_STREAM, GOAWAY, HEADERS, PING, RST_STREAM, frame, preface},
+    process::Directory,
+    secure,
+    secure::SecureClient,
+    upstream::Answer,
+    wait::Gate,
 };
 
 use crate::{edge, secure_listener};
 
-const PREFACE: &[u8] = b"PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n\0\0\0\x04\0\0\0\0\0";
-const DATA: u8 = 0;
-const HEADERS: u8 = 1;
-const RST_STREAM: u8 = 3;
-const PING: u8 = 6;
-const GOAWAY: u8 = 7;
 const ACK: u8 = 1;
-const END_STREAM: u8 = 1;
-const END_STREAM_AND_HEADERS: u8 = 5;
+const END_STREAM_AND_HEADERS: u8 = END_STREAM | END_HEADERS;
 const REFUSED_STREAM: u32 = 7;
 
 /// Well before the defaults of `idle_timeout` (75 seconds) and `shutdown_grace` (30 seconds), and before a read gives up.
@@ -38,8 +38,7 @@ struct Frame {
 /// A `GET /open/1` without a body (RFC 7541: two indexed fields, two literals).
 fn request(stream: u32) -> Vec<u8> {
     let block = [&[0x82, 0x87, 0x04, 7][..], b"/open/1", &[0x01, 9], b"localhost"].concat();
-    let head = [0, 0, u8::try_from(block.len()).unwrap(), HEADERS, END_STREAM_AND_HEADERS];
-    [&head[..], &stream.to_be_bytes(), &block].concat()
+    frame(HEADERS, END_STREAM_AND_HEADERS, stream, &block)
 }
 
 fn read(client: &mut SecureClient) -> Option<Frame> {
@@ -59,7 +58,7 @@ fn until_closed(client: &mut SecureClient) -> (Vec<u32>, Vec<u32>) {
             DATA | HEADERS if flags & END_STREAM != 0 => answered.push(stream),
             GOAWAY => farewells.push(u32::from_be_bytes(*payload.first_chunk().unwrap())),
             // The last farewell waits for it: then no request is on its way any more (section 6.8).
-            PING if flags & ACK == 0 => client.send([&[0, 0, 8, PING, ACK, 0, 0, 0, 0], &*payload].concat()),
+            PING if flags & ACK == 0 => client.send(frame(PING, ACK, 0, &payload)),
             _ => {}
         }
     }
@@ -74,7 +73,7 @@ fn connection(limits: &str) -> (Edge, SecureClient) {
     let mut config = secure::config(&authority, None);
     config.alpn_protocols = vec![b"h2".to_vec()];
     let mut client = SecureClient::connect(edge.proxy.address(), Arc::new(config), "localhost").unwrap();
-    client.send(PREFACE);
+    client.send(preface());
     (edge, client)
 }
 

@@ -4,6 +4,7 @@
 use std::{net::SocketAddr, time::Duration};
 
 use e2e::{
+    frame::{CONTINUATION, DATA, END_HEADERS, END_STREAM, GOAWAY, HEADERS, PING, RST_STREAM, SETTINGS, frame, preface},
     h2::{self, ask},
     wait::PATIENCE,
 };
@@ -16,28 +17,11 @@ use tokio_rustls::client::TlsStream;
 
 use crate::http2::SecureEdge;
 
-const DATA: u8 = 0;
-const HEADERS: u8 = 1;
-const RST_STREAM: u8 = 3;
-const SETTINGS: u8 = 4;
-const PING: u8 = 6;
-const GOAWAY: u8 = 7;
-const CONTINUATION: u8 = 9;
-
-const END_STREAM: u8 = 1;
-const END_HEADERS: u8 = 4;
-
 /// What the proxy may come to hold because of one bad connection, in KiB.
 const MAX_GROWTH: usize = 48 * 1024;
 
 /// How much is sent of what has no end, in bytes: far more than may be kept.
 const FLOOD: usize = 96 * 1024 * 1024;
-
-/// A frame (RFC 9113 section 4.1).
-fn frame(kind: u8, flags: u8, stream: u32, payload: &[u8]) -> Vec<u8> {
-    let length = u32::try_from(payload.len()).unwrap().to_be_bytes();
-    [&length[1..], &[kind, flags], &stream.to_be_bytes(), payload].concat()
-}
 
 /// A field that is not indexed (RFC 7541 section 6.2.2), of names and values below 127 bytes.
 fn field(name: &str, value: &str) -> Vec<u8> {
@@ -66,8 +50,7 @@ struct Attack {
 impl Attack {
     async fn start(secure: &SecureEdge) -> Self {
         let mut stream = h2::dial(secure.address(), &secure.authority).await;
-        stream.write_all(b"PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n").await.unwrap();
-        stream.write_all(&frame(SETTINGS, 0, 0, &[])).await.unwrap();
+        stream.write_all(&preface()).await.unwrap();
         Self { stream }
     }
 

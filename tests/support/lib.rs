@@ -18,6 +18,7 @@
 pub mod authority;
 pub mod client;
 pub mod edge;
+pub mod frame;
 pub mod h2;
 pub mod key_server;
 pub mod load;
