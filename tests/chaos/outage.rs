@@ -48,17 +48,7 @@ pub(crate) fn at_start(fault: Fault) -> Report {
     let traffic = Traffic::new(UNDECIDED, REFUSED | UNDECIDED).with_unknown_keys(REFUSED | UNDECIDED);
     Scene::start(format!("start, key server {}", fault.name()), world, traffic).play(|scene| {
         scene.hold_readiness(503, LIMIT, |scene| scene.refreshes("failure") >= FAILURES);
-        scene.traffic.await_good(UNDECIDED);
-        scene.traffic.open.await_next(SERVED);
-        scene.traffic.expect_good(UNDECIDED | SERVED);
-        scene.world.heal([&key(KID)]);
-        let healed = Instant::now();
-        scene.proxy.wait_ready();
-        let recovery = healed.elapsed();
-        scene.traffic.expect_good(SERVED);
-        scene.traffic.expect_bad(REFUSED);
-        scene.traffic.await_good(SERVED);
-        scene.traffic.forged.await_next(REFUSED);
+        let recovery = scene.recover();
         scene.require(recovery < RECOVERY, format!("ready {recovery:?} after the key server"));
         format!("ready {:.1} s after the key server", recovery.as_secs_f64())
     })

@@ -127,17 +127,7 @@ fn without_keys(name: String, tampering: Option<Tampering>) -> Report {
         scene.traffic.expect_bad(REFUSED | UNDECIDED);
         scene.begin_again();
         scene.hold_readiness(503, LIMIT, |scene| scene.refreshes("failure") >= FAILURES);
-        scene.traffic.await_good(UNDECIDED);
-        scene.traffic.open.await_next(SERVED);
-        scene.traffic.expect_good(UNDECIDED | SERVED);
-        scene.world.heal([&key(KID)]);
-        let healed = Instant::now();
-        scene.proxy.wait_ready();
-        let recovery = healed.elapsed();
-        scene.traffic.expect_good(SERVED);
-        scene.traffic.expect_bad(REFUSED);
-        scene.traffic.await_good(SERVED);
-        scene.traffic.forged.await_next(REFUSED);
+        let recovery = scene.recover();
         format!("ready {:.1} s after the key server", recovery.as_secs_f64())
     })
 }

@@ -23,7 +23,7 @@ use serde_json::json;
 
 use crate::{
     report::{Report, message, percentile},
-    traffic::{Class, Lane, REFUSED, SERVED, Token, Verdicts},
+    traffic::{Class, Lane, REFUSED, SERVED, Token, UNDECIDED, Verdicts},
 };
 
 /// The proxy.
@@ -269,6 +269,23 @@ impl Scene {
     /// How often the proxy could, or could not, fetch keys.
     pub(crate) fn refreshes(&self, result: &str) -> u64 {
         self.counted("cognigate_jwks_refreshes_total", &[("result", result)])
+    }
+
+    /// Ends a time without keys, in which nobody can be decided on: the key server is well again. Says how long the proxy took
+    /// to be ready; good tokens are served from then on, and bad ones refused.
+    pub(crate) fn recover(&mut self) -> Duration {
+        self.traffic.await_good(UNDECIDED);
+        self.traffic.open.await_next(SERVED);
+        self.traffic.expect_good(UNDECIDED | SERVED);
+        self.world.heal([&key(KID)]);
+        let healed = Instant::now();
+        self.proxy.wait_ready();
+        let recovery = healed.elapsed();
+        self.traffic.expect_good(SERVED);
+        self.traffic.expect_bad(REFUSED);
+        self.traffic.await_good(SERVED);
+        self.traffic.forged.await_next(REFUSED);
+        recovery
     }
 
     /// Waits until this holds, and looks at the same time that `/readyz` goes on answering like this.

@@ -8,7 +8,7 @@ use crate::{
     claims::Claims,
     keys::key_set::KeySet,
     metrics::AuthMetrics,
-    pool::{ClientRule, JwksPolicy, UserPool},
+    pool::{ClientRule, UserPool},
 };
 
 pub(super) const NOW: UnixSeconds = 1_000;
@@ -23,15 +23,7 @@ pub(super) struct Fixture {
 
 impl Fixture {
     pub(super) fn new() -> Self {
-        let pool = UserPool {
-            name: "main".into(),
-            issuer: "https://issuer.example".parse().unwrap(),
-            jwks_uri: "https://issuer.example/keys".parse().unwrap(),
-            alternatives: Box::default(),
-            clients: ClientRule::Any,
-            clock_skew: std::time::Duration::ZERO,
-            jwks: JwksPolicy::default(),
-        };
+        let pool = UserPool::new("main", "https://issuer.example".parse().unwrap(), ClientRule::Any).unwrap();
         let issuer = IssuerKeys::alone(pool);
         publish(&issuer, 0xff);
         Self { metrics: AuthMetrics::register(&Registry::new()).unwrap().cache, key: key_of(&issuer), issuer }

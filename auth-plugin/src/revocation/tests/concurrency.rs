@@ -6,13 +6,12 @@ use std::{
         atomic::{AtomicBool, AtomicUsize},
     },
     thread,
-    time::Duration,
 };
 
 use super::*;
 use crate::{
     claims::Claims,
-    pool::{ClientRule, JwksPolicy, UserPool},
+    pool::{ClientRule, UserPool},
 };
 
 const SHARDS: usize = 16;
@@ -21,15 +20,7 @@ const REPLACEMENTS: usize = 300;
 
 /// Somebody with the token `token` of the session `session`.
 fn caller() -> Identity {
-    let pool = UserPool {
-        name: "main".into(),
-        issuer: "https://issuer.example".parse().unwrap(),
-        jwks_uri: "https://issuer.example/keys".parse().unwrap(),
-        alternatives: Box::default(),
-        clients: ClientRule::Any,
-        clock_skew: Duration::ZERO,
-        jwks: JwksPolicy::default(),
-    };
+    let pool = UserPool::new("main", "https://issuer.example".parse().unwrap(), ClientRule::Any).unwrap();
     let json = r#"{"iss":"https://issuer.example","sub":"user","token_use":"access","client_id":"app","exp":1000,"iat":99,
         "jti":"token","origin_jti":"session"}"#;
     let claims = Claims::parse(json).unwrap();
