@@ -14,8 +14,13 @@ use cognigate_auth::{
     rejection::Rejection,
     token::RawToken,
 };
+use mimalloc::MiMalloc;
 use prometheus::Registry;
 use serde_json::json;
+
+/// That of the program: what a new token costs is in part what its claims are kept in.
+#[global_allocator]
+static ALLOCATOR: MiMalloc = MiMalloc;
 
 /// The moment that everything happens at.
 const NOW: UnixSeconds = 1_700_000_000;

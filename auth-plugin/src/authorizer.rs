@@ -139,50 +139,65 @@ impl Authorizer {
 
     /// Decides whether the bearer of `token` may use a route with this policy.
     ///
+    /// A token that is remembered is decided on at once. For any other `may_verify` is asked first, whether it may cost the
+    /// CPU time of a signature check: the token may be garbage.
+    ///
     /// The one thing that is waited for is a key that is not known yet: a token that meets every other rule before its
     /// signature may have its keys fetched, within limits, and waits for that at most 1 second.
     ///
     /// # Errors
     ///
-    /// The first rule that is not met.
-    pub async fn authorize(
+    /// The first rule that is not met, or what `may_verify` says.
+    pub async fn authorize<E>(
         &self,
         token: Option<RawToken<'_>>,
         policy: &Policy,
-    ) -> Result<Arc<VerifiedToken>, Rejection> {
-        match self.try_decide(token, policy) {
-            Ok(entry) => Ok(entry),
-            Err(Refused { rejection, lacking }) => match lacking {
-                Some(Lacking { source, ended }) if source.demand.satisfy(ended).await => {
-                    // It was counted already.
-                    let token = token.ok_or(Rejection::TokenMissing)?;
-                    self.admit(token, policy, self.clock.now()).map_err(|refused| refused.rejection)
-                }
-                _ => Err(rejection),
-            },
+        may_verify: impl FnOnce() -> Result<(), E>,
+    ) -> Result<Arc<VerifiedToken>, Denial<E>> {
+        let token = token.ok_or(Denial::Rejected(Rejection::TokenMissing))?;
+        let asked = Asked { token, now: self.clock.now() };
+        if let Some(verdict) = self.recall(asked, policy) {
+            return verdict.map_err(Denial::Rejected);
         }
+        may_verify().map_err(Denial::Unverified)?;
+        let verdict = match self.verify_anew(asked, policy) {
+            Err(Refused { lacking: Some(Lacking { source, ended }), .. }) if source.demand.satisfy(ended).await => {
+                // It was counted already.
+                self.admit(token, policy, self.clock.now())
+            }
+            verdict => verdict,
+        };
+        verdict.map_err(|refused| Denial::Rejected(refused.rejection))
     }
 
-    /// Decides as [`authorize`](Self::authorize) does, with the keys that there are.
+    /// Decides as [`authorize`](Self::authorize) does, with the keys that there are, and verifies whatever is not
+    /// remembered.
     ///
     /// # Errors
     ///
     /// The first rule that is not met.
     pub fn decide(&self, token: Option<RawToken<'_>>, policy: &Policy) -> Result<Arc<VerifiedToken>, Rejection> {
-        self.try_decide(token, policy).map_err(|refused| refused.rejection)
+        let token = token.ok_or(Rejection::TokenMissing)?;
+        let asked = Asked { token, now: self.clock.now() };
+        match self.recall(asked, policy) {
+            Some(verdict) => verdict,
+            None => self.verify_anew(asked, policy).map_err(|refused| refused.rejection),
+        }
     }
 
-    fn try_decide(&self, token: Option<RawToken<'_>>, policy: &Policy) -> Result<Arc<VerifiedToken>, Refused<'_>> {
-        let token = token.ok_or(Rejection::TokenMissing)?;
+    /// The verdict on a token that is remembered and need not be verified anew.
+    fn recall(&self, Asked { token, now }: Asked<'_>, policy: &Policy) -> Option<Verdict> {
+        let cache = self.cache.as_ref()?;
+        let timing = self.metrics.duration_cached.begin();
+        let verdict = self.remembered(cache.find(token)?, policy, now)?;
+        self.metrics.cache.hits.inc();
+        self.metrics.duration_cached.end(timing);
+        Some(verdict)
+    }
+
+    fn verify_anew(&self, Asked { token, now }: Asked<'_>, policy: &Policy) -> Result<Arc<VerifiedToken>, Refused<'_>> {
         let started = Instant::now();
-        let now = self.clock.now();
-        if let Some(cache) = &self.cache {
-            let remembered = cache.find(token).and_then(|entry| self.remembered(entry, policy, now));
-            if let Some(verdict) = remembered {
-                self.metrics.cache.hits.inc();
-                self.metrics.duration_cached.observe(started.elapsed().as_secs_f64());
-                return verdict.map_err(Refused::from);
-            }
+        if self.cache.is_some() {
             self.metrics.cache.misses.inc();
         }
         let verdict = self.admit(token, policy, now);
@@ -280,6 +295,23 @@ impl Authorizer {
 }
 
 type Verdict = Result<Arc<VerifiedToken>, Rejection>;
+
+/// Why nobody is let in.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Denial<E> {
+    /// A rule is not met.
+    Rejected(Rejection),
+    /// The token is not remembered and was not to be verified, for this reason: nothing is known of it.
+    Unverified(E),
+}
+
+/// A token that is decided on.
+#[derive(Clone, Copy)]
+struct Asked<'t> {
+    token: RawToken<'t>,
+    /// The time of day when that began.
+    now: UnixSeconds,
+}
 
 /// A rejection that a fetch of keys may change, or not.
 struct Refused<'a> {

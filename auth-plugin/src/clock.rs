@@ -14,6 +14,9 @@ pub type UnixSeconds = u64;
 /// Milliseconds since 1970-01-01T00:00:00Z, leap seconds not counted: for the order of what people do, not for tokens.
 pub type UnixMillis = u64;
 
+/// Nanoseconds since 1970-01-01T00:00:00Z, leap seconds not counted: for what is compared with the clocks of other machines.
+pub type UnixNanos = u64;
+
 /// Tells the time of day.
 pub trait Clock: std::fmt::Debug + Send + Sync {
     /// The current time.
@@ -22,6 +25,11 @@ pub trait Clock: std::fmt::Debug + Send + Sync {
     /// The current time, more precisely if the clock knows it.
     fn now_millis(&self) -> UnixMillis {
         self.now().saturating_mul(1_000)
+    }
+
+    /// The current time, still more precisely.
+    fn now_nanos(&self) -> UnixNanos {
+        self.now_millis().saturating_mul(1_000_000)
     }
 }
 
@@ -36,6 +44,10 @@ impl Clock for SystemClock {
 
     fn now_millis(&self) -> UnixMillis {
         UnixMillis::try_from(since_1970().as_millis()).unwrap_or(UnixMillis::MAX)
+    }
+
+    fn now_nanos(&self) -> UnixNanos {
+        UnixNanos::try_from(since_1970().as_nanos()).unwrap_or(UnixNanos::MAX)
     }
 }
 

@@ -82,13 +82,13 @@ impl Policy {
     /// The rules about what the caller was granted: evaluated on verified claims only.
     pub(crate) fn check_grants(&self, identity: &Identity, witness: &mut impl Witness) -> Result<(), Rejection> {
         if !self.scopes_any.is_empty() {
-            let has_one = identity.scopes().any(|scope| contains(&self.scopes_any, scope));
+            let has_one = identity.scope_words().any(|scope| contains(&self.scopes_any, scope));
             witness.see("scope", demand(has_one, Rejection::ScopeMissing), || {
                 explanation::one_of(identity.scopes(), &self.scopes_any)
             })?;
         }
         if !self.groups_any.is_empty() {
-            let is_in_one = identity.groups().any(|group| contains(&self.groups_any, group));
+            let is_in_one = identity.groups().any(|group| contains(&self.groups_any, group.as_bytes()));
             witness.see("cognito:groups", demand(is_in_one, Rejection::GroupMissing), || {
                 explanation::one_of(identity.groups(), &self.groups_any)
             })?;
@@ -101,6 +101,6 @@ const fn demand(is_met: bool, rejection: Rejection) -> Result<(), Rejection> {
     if is_met { Ok(()) } else { Err(rejection) }
 }
 
-fn contains(allowed: &[Box<str>], found: &str) -> bool {
-    allowed.iter().any(|one| **one == *found)
+fn contains(allowed: &[Box<str>], found: &[u8]) -> bool {
+    allowed.iter().any(|one| one.as_bytes() == found)
 }

@@ -2,15 +2,17 @@
 //!
 //! An input is the text of a file.
 
-use std::{collections::HashSet, fmt::Debug, hash::Hash, ops::RangeInclusive, path::Path, time::Duration};
+use std::{collections::HashSet, fmt::Debug, hash::Hash, net::IpAddr, ops::RangeInclusive, path::Path, time::Duration};
 
 use cognigate::{
     config::{
         self,
         error::ConfigErrors,
         model::{
-            AdminConfig, AllowedOrigins, ClientCertificates, Config, CorsConfig, LimitsConfig, ListenerConfig,
-            RedisConfig, RevocationConfig, RouteConfig, TlsConfig, UpstreamConfig, UpstreamProtocol,
+            AccessLogConfig, AdminConfig, AllowedOrigins, ClientCertificates, Config, CorsConfig, DnsName,
+            EndpointConfig, Endpoints, HealthCheckConfig, LimitsConfig, ListenerConfig, LogTarget, OutlierConfig,
+            Probe, Rate, RateLimitBy, RateLimitConfig, RedisConfig, ResolverConfig, RevocationConfig, RouteConfig,
+            StatusRange, TlsConfig, TracingConfig, UpstreamConfig, UpstreamProtocol,
         },
         pattern::{MethodSet, Segment},
     },
@@ -22,7 +24,7 @@ use cognigate_auth::{
     pool::{ClientRule, UserPool},
     token::TokenSource,
 };
-use http::Method;
+use http::{HeaderValue, Method, Uri};
 
 /// What errors call the file.
 const FILE: &str = "fuzz.yaml";
@@ -34,6 +36,7 @@ const ANY_SEGMENT: &str = "a-segment-of-no-route";
 const ANY_HOST: &str = "a-host-of-no-route.example";
 
 const MEBIBYTE: usize = 1024 * 1024;
+const MILLISECOND: Duration = Duration::from_millis(1);
 const SECOND: Duration = Duration::from_secs(1);
 const HOUR: Duration = Duration::from_secs(60 * 60);
 
@@ -75,6 +78,7 @@ fn assert_config(config: &Config) {
         user_pools,
         jwks_state_files,
         upstreams,
+        resolver,
         routes,
         token,
         forwarded: _,
@@ -84,6 +88,8 @@ fn assert_config(config: &Config) {
         revocation,
         responses: _,
         limits,
+        access_log,
+        tracing,
         server,
     } = config;
     listeners.iter().for_each(assert_listener);
@@ -104,9 +110,11 @@ fn assert_config(config: &Config) {
     }
     assert_unique("upstreams", upstreams.iter().map(|upstream| &*upstream.name));
     upstreams.iter().for_each(assert_upstream);
+    assert_resolver(resolver);
     assert_routes(config, routes);
 
     assert_cors(cors.as_ref());
+    assert_telemetry(access_log.as_ref(), tracing.as_ref());
     assert_unique("sources", token.sources.iter().map(|source| format!("{source:?}")));
     assert!(token.sources.iter().next().is_some(), "no place for a token");
     let fields = identity.client_certificate_headers.iter().map(|header| &header.name);
@@ -132,17 +140,58 @@ fn assert_listener(listener: &ListenerConfig) {
 }
 
 fn assert_limits(limits: &LimitsConfig) {
-    assert!((1..=1_000_000).contains(&limits.connections) && limits.connections_per_ip <= 1_000_000, "{limits:?}");
-    assert_within(limits.header_read_timeout, &(SECOND / 10..=HOUR));
-    assert_within(limits.idle_timeout, &(SECOND / 10..=24 * HOUR));
-    assert!(limits.requests_per_connection <= 1_000_000_000, "{limits:?}");
-    assert!((1024..=512 * 1024).contains(&limits.request_header_bytes), "{limits:?}");
-    assert!((1..=256).contains(&limits.request_headers), "{limits:?}");
-    assert!((64..=64 * 1024).contains(&limits.request_uri_bytes), "{limits:?}");
-    assert!(limits.request_body_bytes != Some(0), "{limits:?}");
-    assert_within(limits.websocket_idle_timeout, &(SECOND / 10..=24 * HOUR));
-    assert!((1..=10_000).contains(&limits.h2_streams), "{limits:?}");
-    assert!((4 * 1024..=1024 * 1024).contains(&limits.h2_header_list_bytes), "{limits:?}");
+    let LimitsConfig {
+        request_header_bytes,
+        request_headers,
+        request_uri_bytes,
+        request_body_bytes,
+        connections,
+        connections_per_ip,
+        header_read_timeout,
+        idle_timeout,
+        websocket_idle_timeout,
+        failed_auth_per_ip,
+        rate_limit_keys,
+        requests_per_connection,
+        h2_streams,
+        h2_header_list_bytes,
+    } = limits;
+    assert!((1..=1_000_000).contains(connections) && *connections_per_ip <= 1_000_000, "{limits:?}");
+    assert_within(*header_read_timeout, &(SECOND / 10..=HOUR));
+    assert_within(*idle_timeout, &(SECOND / 10..=24 * HOUR));
+    assert!(*requests_per_connection <= 1_000_000_000, "{limits:?}");
+    assert!((1024..=512 * 1024).contains(request_header_bytes), "{limits:?}");
+    assert!((1..=256).contains(request_headers), "{limits:?}");
+    assert!((64..=64 * 1024).contains(request_uri_bytes), "{limits:?}");
+    assert!(*request_body_bytes != Some(0), "{limits:?}");
+    assert_within(*websocket_idle_timeout, &(SECOND / 10..=24 * HOUR));
+    failed_auth_per_ip.iter().for_each(assert_rate);
+    assert!((1024..=1 << 24).contains(rate_limit_keys), "{limits:?}");
+    assert!((1..=10_000).contains(h2_streams), "{limits:?}");
+    assert!((4 * 1024..=1024 * 1024).contains(h2_header_list_bytes), "{limits:?}");
+}
+
+fn assert_rate(rate: &Rate) {
+    let Rate { count, period } = rate;
+    assert!(count.get() <= 1_000_000 && [SECOND, 60 * SECOND, HOUR].contains(period), "{rate:?}");
+}
+
+fn assert_telemetry(access_log: Option<&AccessLogConfig>, tracing: Option<&TracingConfig>) {
+    if let Some(AccessLogConfig { target: LogTarget::File(path), format: _ }) = access_log {
+        assert_path(Some(path));
+    }
+    let Some(TracingConfig { endpoint, sample, service_name, timeout }) = tracing else { return };
+    assert!(["http", "https"].contains(&endpoint.scheme()) && endpoint.host().is_some(), "{endpoint}");
+    assert!(endpoint.path() == "/" && endpoint.query().is_none() && endpoint.fragment().is_none(), "{endpoint}");
+    assert!(endpoint.username().is_empty() && endpoint.password().is_none(), "{endpoint}");
+    assert!(endpoint.port_or_known_default().is_some_and(|port| port > 0), "{endpoint}");
+    assert!(sample.0 <= 1_000_000, "{sample:?}");
+    assert_printable(service_name);
+    assert_within(*timeout, &(SECOND / 10..=60 * SECOND));
+}
+
+fn assert_printable(text: &str) {
+    assert!((1..=128).contains(&text.chars().count()) && !text.contains(char::is_control), "{text:?}");
 }
 
 /// Everyone who issues a pool's tokens, and where the keys are.
@@ -188,7 +237,7 @@ fn assert_revocation(revocation: &RevocationConfig) {
     assert_path(ca.as_deref());
     assert_path(password_file.as_deref());
     for text in [Some(key), username.as_ref()].into_iter().flatten() {
-        assert!((1..=128).contains(&text.chars().count()) && !text.contains(char::is_control), "{text:?}");
+        assert_printable(text);
     }
     assert_within(*timeout, &(Duration::from_millis(100)..=10 * SECOND));
 }
@@ -218,16 +267,77 @@ fn assert_cors(cors: Option<&CorsConfig>) {
 }
 
 fn assert_upstream(upstream: &UpstreamConfig) {
-    let UpstreamConfig { name, endpoints, balance: _, timeouts, protocol, tls } = upstream;
+    let UpstreamConfig { name, endpoints, balance: _, health_check, outlier, timeouts, retries, protocol, tls } =
+        upstream;
     assert!(*protocol != UpstreamProtocol::Auto || tls.is_some(), "nothing to choose with");
     assert!(tls.as_ref().is_none_or(|tls| !tls.server_name.is_empty()), "nobody to verify");
     assert_name(name);
+    match endpoints {
+        Endpoints::Discovered(name) => assert_dns_name(name),
+        Endpoints::Listed(listed) => assert_endpoints(listed),
+    }
+    health_check.iter().for_each(assert_health_check);
+    outlier.iter().for_each(assert_outlier);
+    assert!(*retries <= 5, "{retries} retries");
+    for timeout in [timeouts.connect, timeouts.read, timeouts.write, timeouts.idle] {
+        assert_within(timeout, &(MILLISECOND..=24 * HOUR));
+    }
+}
+
+/// Something to ask a resolver for: it can be written in a question, and no address.
+fn assert_dns_name(DnsName { host, port: _ }: &DnsName) {
+    let name = host.strip_suffix('.').unwrap_or(host);
+    assert!(name.len() <= 253 && name.split('.').all(|label| (1..=63).contains(&label.len())), "{host:?}");
+    let is_allowed = |byte: u8| byte.is_ascii_lowercase() || byte.is_ascii_digit() || b"._-".contains(&byte);
+    assert!(name.bytes().all(is_allowed) && name.parse::<IpAddr>().is_err(), "{host:?}");
+}
+
+fn assert_endpoints(endpoints: &[EndpointConfig]) {
     assert_unique("endpoints", endpoints.iter().map(|endpoint| endpoint.address));
+    assert!(endpoints.len() <= 256, "{} endpoints", endpoints.len());
     assert!(endpoints.iter().any(|endpoint| endpoint.weight > 0), "nowhere to go: {endpoints:?}");
     assert!(endpoints.iter().all(|endpoint| endpoint.weight <= 256 && endpoint.address.port() != 0), "{endpoints:?}");
-    for timeout in [timeouts.connect, timeouts.read, timeouts.write, timeouts.idle] {
-        assert_within(timeout, &(Duration::from_millis(1)..=24 * HOUR));
+}
+
+fn assert_health_check(check: &HealthCheckConfig) {
+    let HealthCheckConfig { probe, interval, timeout, healthy_after, unhealthy_after } = check;
+    match probe {
+        Probe::Http { path, host, statuses, body_contains } => {
+            let target: Uri = path.parse().expect("something to ask for");
+            assert!(target.path_and_query().is_some_and(|target| target == &**path) && path.len() <= 1024, "{path:?}");
+            let value = host.as_deref().map(HeaderValue::from_str);
+            assert!(value.is_none_or(|value| value.is_ok_and(|value| !value.is_empty())), "{host:?}");
+            assert!(!statuses.is_empty(), "nothing is good");
+            assert_statuses(statuses);
+            assert!(body_contains.as_ref().is_none_or(|text| (1..=256).contains(&text.len())), "{body_contains:?}");
+        }
+        Probe::Tcp => {}
     }
+    assert_within(*interval, &(SECOND / 10..=HOUR));
+    assert_within(*timeout, &(10 * MILLISECOND..=(60 * SECOND).min(*interval)));
+    assert!(healthy_after.get() <= 100 && unhealthy_after.get() <= 100, "{check:?}");
+}
+
+fn assert_outlier(outlier: &OutlierConfig) {
+    let OutlierConfig { consecutive_failures, eject_for, max_ejected, statuses } = outlier;
+    assert!(consecutive_failures.get() <= 1000 && max_ejected.0 <= 100, "{outlier:?}");
+    assert_within(*eject_for, &(SECOND / 10..=HOUR));
+    assert_statuses(statuses);
+}
+
+fn assert_statuses(ranges: &[StatusRange]) {
+    assert!(ranges.iter().all(|range| 100 <= range.first && range.last <= 599), "{ranges:?}");
+    assert!(ranges.iter().all(|range| range.first <= range.last), "{ranges:?}");
+    assert_unique("statuses", ranges.iter().flat_map(|range| range.first..=range.last));
+}
+
+fn assert_resolver(resolver: &ResolverConfig) {
+    let ResolverConfig { servers, timeout, min_ttl, max_ttl } = resolver;
+    assert!(servers.len() <= 8 && servers.iter().all(|server| server.port() != 0), "{servers:?}");
+    assert_unique("name servers", servers);
+    assert_within(*timeout, &(SECOND / 10..=60 * SECOND));
+    assert_within(*min_ttl, &(SECOND / 10..=HOUR));
+    assert_within(*max_ttl, &(*min_ttl..=24 * HOUR));
 }
 
 fn assert_routes(config: &Config, routes: &[RouteConfig]) {
@@ -235,9 +345,14 @@ fn assert_routes(config: &Config, routes: &[RouteConfig]) {
     assert_unique("labels", routes.iter().map(|route| &route.label));
     let table = RouteTable::build(routes.iter().map(|route| &route.matches));
     for (place, route) in routes.iter().enumerate() {
-        let RouteConfig { label, matches: _, auth, upstream, rewrite: _, timeout } = route;
+        let RouteConfig { label, matches: _, auth, upstream, rewrite: _, timeout, rate_limit } = route;
         if let Some(timeout) = timeout {
             assert_within(*timeout, &(Duration::from_millis(1)..=24 * HOUR));
+        }
+        if let Some(RateLimitConfig { by, rate, burst }) = rate_limit {
+            assert!(auth.is_some() || *by == RateLimitBy::SourceIp, "nobody is known on {label}");
+            assert_rate(rate);
+            assert!(burst.get() <= 1_000_000, "{rate_limit:?}");
         }
         assert!(!label.is_empty() && !label.contains(char::is_control) && **label != *"none", "{label:?}");
         assert!(*upstream < config.upstreams.len(), "{label} goes to {upstream}");

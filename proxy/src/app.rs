@@ -5,6 +5,7 @@
 
 mod background;
 mod doors;
+mod keepers;
 mod serving;
 
 use std::{
@@ -41,8 +42,9 @@ use crate::{
         redis::{self, RedisMetrics},
     },
     runtime::{BuildError, Runtime, Surroundings},
-    telemetry::metrics::ProxyMetrics,
+    telemetry::{access_log::LogWriters, metrics::ProxyMetrics},
     tls::load::{self, Servers, TlsErrors},
+    upstream::figures,
     watch::Watch,
 };
 
@@ -61,8 +63,8 @@ pub enum StartError {
     /// An address cannot be listened on.
     #[error(transparent)]
     Bind(#[from] BindError),
-    /// A fault of ours.
-    #[error("the configuration does not fit together")]
+    /// The configuration cannot be served although it was checked.
+    #[error(transparent)]
     Config(#[from] BuildError),
     /// No key set can be fetched.
     #[error(transparent)]
@@ -107,6 +109,8 @@ pub struct Circumstances {
     pub program: Option<Program>,
     /// Who wants to know what the process does.
     pub notifier: Notifier,
+    /// Everything that writes an access log: whoever ends the process waits for it last.
+    pub log_writers: LogWriters,
 }
 
 /// A proxy whose sockets are bound and that is ready to serve.
@@ -137,16 +141,20 @@ impl App {
     /// [`StartError`].
     pub fn bind(loaded: Loaded, circumstances: Circumstances) -> Result<Self, StartError> {
         let Loaded { config, files } = loaded;
-        let Circumstances { file, mut inherited, program, notifier } = circumstances;
+        let Circumstances { file, mut inherited, program, notifier, log_writers } = circumstances;
         let registry = Registry::new();
         let metrics = ProxyMetrics::register(&registry, VERSION, COMMIT)?;
         let auth_metrics = AuthMetrics::register(&registry)?;
         let tls = load::load(&config, |_| None)?;
         let clock: Arc<dyn Clock> = Arc::new(SystemClock);
         let revocations = revocations(&config, &files, inherited.takes_over(), &clock, &registry)?;
-        let surroundings = Surroundings { clock, metrics, auth_metrics, revocations: Arc::clone(revocations.list()) };
+        let surroundings =
+            Surroundings { clock, metrics, auth_metrics, revocations: Arc::clone(revocations.list()), log_writers };
         let runtime = Runtime::build(&config, &surroundings, None)?;
         runtime.authorizer.restore_keys();
+        let runtime = Arc::new(ArcSwap::from_pointee(runtime));
+        let served = Arc::clone(&runtime);
+        figures::register(&registry, move || Arc::clone(served.load().pools()))?;
         load::warn_of_expired(&tls, surroundings.clock.now());
         let mut bound = |role, address| match inherited.take(role, address) {
             Some(socket) => BoundListener::adopt(socket),
@@ -162,7 +170,7 @@ impl App {
             admin,
             admin_token: admin_token.zip(config.admin.token_file.clone()),
             revocations,
-            runtime: Arc::new(ArcSwap::from_pointee(runtime)),
+            runtime,
             surroundings,
             registry,
             fetcher: Fetcher::new()?,
@@ -200,6 +208,15 @@ impl App {
     pub async fn serve(self, mut order: impl AsyncFnMut() -> Order) -> Result<(), StartError> {
         descriptors::raise();
         descriptors::warn_if_short(self.config.limits.connections);
+        let log_writers = self.surroundings.log_writers.clone();
+        let mut order = async move || {
+            let order = order().await;
+            if order == Order::Reload {
+                // Whoever renames the log says so, whatever becomes of the order: also to a process that stops.
+                log_writers.reopen();
+            }
+            order
+        };
         let Some(serving) = Box::pin(Serving::begin(self, &mut order)).await? else { return Ok(()) };
         let notifier = serving.notifier();
         tokio::select! {

@@ -13,11 +13,14 @@
 //!
 //! Names nothing of the proxy but itself, opens no socket and resolves no name.
 
+pub mod collector;
 mod convert;
+pub mod dns;
 pub mod error;
 mod file;
 pub mod files;
 mod finding;
+mod host_port;
 mod load;
 pub mod model;
 pub mod origin;

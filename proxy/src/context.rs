@@ -2,7 +2,13 @@
 //!
 //! What one request carries from its first byte to its log line.
 
+mod access;
+mod rate;
+mod trace;
+mod upstream;
+
 use std::{
+    net::{IpAddr, SocketAddr},
     sync::Arc,
     time::{Duration, Instant},
 };
@@ -11,10 +17,14 @@ use cognigate_auth::cache::VerifiedToken;
 use http::{HeaderValue, Method, StatusCode};
 use tokio::time::Instant as Moment;
 
+pub use self::access::Asked;
 use crate::{
     filter::forwarded::Arrival,
+    rate::Allowance,
     response::Refusal,
     runtime::{Route, Runtime},
+    telemetry::trace::RequestTrace,
+    upstream::{attempt::Attempt, endpoint::Lease},
 };
 
 /// How much earlier than its deadline a request may find that it is over: timers are not more exact.
@@ -37,22 +47,38 @@ pub struct RequestContext {
     pub method: Method,
     /// How it got here.
     pub arrival: Arrival,
+    /// Who asks: the peer, or whom a trusted one names. Nothing, where the peer has no address.
+    pub client: Option<IpAddr>,
+    /// What its caller has left, on a route that has a limit.
+    pub allowance: Option<Allowance>,
     /// When it must be over, on routes that say so; for an open WebSocket, when its token ends.
     pub deadline: Option<Moment>,
     /// When an upstream must have answered that was asked for a WebSocket.
     pub answer_by: Option<Moment>,
     /// Whether it asks for a WebSocket, or is one.
     pub websocket: WebSocket,
+    /// What it asked for, where there is an access log.
+    pub asked: Option<Asked>,
+    /// What the decision about the caller took, where somebody wants to know.
+    pub auth_took: Option<Duration>,
+    /// Why it was answered here and went no further.
+    pub turned_away: Option<Refusal>,
+    /// The lengths of the bodies so far, in bytes: what was received, and what was sent.
+    pub body_bytes: (u64, u64),
     /// Why it was given up on its way, before or once that was counted.
     pub refusal: Option<Refusal>,
     /// When an endpoint was chosen for the first time.
     pub upstream_started: Option<Instant>,
-    /// How many endpoints were tried.
-    pub attempts: usize,
-    /// The last of them, by its place in the pool.
-    pub endpoint: Option<usize>,
+    /// At the endpoint that was chosen last.
+    pub attempt: Option<Attempt>,
+    /// The endpoints before that: they could not be reached, had a dead connection, or refused it.
+    pub tried: Vec<SocketAddr>,
+    /// Where it goes next, if it is tried once more.
+    pub next: Option<Lease>,
     /// The response that an upstream gave.
     pub answered: Option<StatusCode>,
+    /// What it has to do with traces.
+    pub trace: RequestTrace,
     /// Whether it was counted.
     is_counted: bool,
 }
@@ -81,14 +107,22 @@ impl RequestContext {
             request_id: HeaderValue::from_static("-"),
             method: Method::GET,
             arrival: Arrival::default(),
+            client: None,
+            allowance: None,
             deadline: None,
             answer_by: None,
             websocket: WebSocket::Unasked,
+            asked: None,
+            auth_took: None,
+            turned_away: None,
+            body_bytes: (0, 0),
             refusal: None,
             upstream_started: None,
-            attempts: 0,
-            endpoint: None,
+            attempt: None,
+            tried: Vec::new(),
+            next: None,
             answered: None,
+            trace: RequestTrace::Off,
             is_counted: false,
         }
     }
@@ -122,26 +156,19 @@ impl RequestContext {
         (end <= Moment::now() + TIMER_SLACK).then_some(refusal)
     }
 
-    /// Counts and logs what nobody else does.
-    fn report_cut_off(&self, refusal: Refusal) {
-        let upstream = self.route().map_or("", |route| route.upstream.name());
-        let endpoint = self.endpoint.and_then(|place| self.route()?.upstream.address(place));
-        let request_id = self.request_id.to_str().unwrap_or_default();
-        self.runtime.metrics.count_rejected(refusal.reason());
-        tracing::warn!(request_id, upstream, ?endpoint, kind = "CutOff", reason = refusal.reason(), "request failed");
-    }
-
     /// Counts the request, once. `status` is that of the response that the client got, if it got one.
     pub fn count(&mut self, status: Option<StatusCode>) {
         if std::mem::replace(&mut self.is_counted, true) {
             return;
         }
+        self.finish_trace(status);
         let status = status.unwrap_or_else(client_closed_request);
         let requests = self.route().map_or(&self.runtime.unmatched, |route| &route.requests);
         requests.observe(&self.method, status, self.started.elapsed());
         if let (Some(route), Some(started)) = (self.route(), self.upstream_started) {
             route.upstream.metrics().duration.observe(started.elapsed().as_secs_f64());
         }
+        self.log_access(status);
     }
 }
 
@@ -153,7 +180,8 @@ impl Drop for RequestContext {
         if let Some(refusal) = cut_off {
             self.report_cut_off(refusal);
         }
-        let refused = self.refusal.or(cut_off).map(|refusal| self.runtime.responder.status(refusal));
+        self.refusal = self.refusal.or(cut_off);
+        let refused = self.refusal.map(|refusal| self.runtime.responder.status(refusal));
         self.count(self.answered.or(refused));
     }
 }

@@ -4,7 +4,7 @@
 //! - What cannot change while the process runs is named and refused, not ignored.
 //! - Warmed is: every user pool that a route asks for has its keys, so that no request meets a pool that has none. It has a
 //!   bound, because a pool whose keys cannot be had must not hold back a change of everything else: that pool refuses with 503
-//!   until its keys come, and the proxy stays ready for the rest.
+//!   until its keys come, and the proxy stays ready for the rest. Likewise, every upstream that is found by its name has addresses.
 
 use std::{
     collections::HashSet,
@@ -24,18 +24,22 @@ use crate::{
     config::{
         self, Loaded,
         error::ConfigErrors,
-        model::{AdminConfig, Config, RedisConfig, RevocationConfig, ServerConfig},
+        model::{AdminConfig, Config, Endpoints, RedisConfig, ResolverConfig, RevocationConfig, ServerConfig},
     },
     listener::BindError,
     runtime::{BuildError, Runtime, Surroundings},
     telemetry::log::with_causes,
     tls::load::TlsErrors,
+    upstream::pool::Pool,
 };
 
 /// What warming may take beyond the fetch of keys.
 const WARM_MARGIN: Duration = Duration::from_secs(1);
 
-/// How often it is asked whether the keys are there.
+/// The longest wait for addresses: a process that takes over from another has half a minute for everything.
+const MAX_ADDRESS_WAIT: Duration = Duration::from_secs(10);
+
+/// How often it is asked whether what is waited for is there.
 const WARM_INTERVAL: Duration = Duration::from_millis(10);
 
 /// Why the configuration stays as it was.
@@ -59,8 +63,8 @@ pub enum ReloadError {
     /// The files of a listener's `tls` cannot be used.
     #[error(transparent)]
     Tls(#[from] TlsErrors),
-    /// A fault of ours.
-    #[error("the configuration does not fit together")]
+    /// The configuration cannot be served although it was checked.
+    #[error(transparent)]
     Runtime(#[from] BuildError),
 }
 
@@ -165,26 +169,54 @@ pub async fn build(
     Ok(built.await.map_err(|_| ReloadError::Interrupted)??)
 }
 
-/// Waits for the keys that the new snapshot needs and the current one does not wait for already: at most as long as one fetch
-/// of them may take. The pools that have none then are excused.
+/// Waits for the keys that the new snapshot needs and the current one does not wait for already, at most as long as one fetch of
+/// them may take; and, meanwhile, for addresses. The user pools that have no keys then are excused.
 pub async fn warm(new: &mut Runtime, current: &Runtime, config: &Config) {
-    let awaited: HashSet<Box<str>> = current.pools_missing_keys().map(Box::from).collect();
-    let late = |new: &Runtime| -> Vec<Box<str>> {
-        new.pools_missing_keys().filter(|name| !awaited.contains(*name)).map(Box::from).collect()
-    };
-    let missing = late(new);
-    let pools = config.user_pools.iter().filter(|pool| missing.contains(&pool.name));
-    let Some(longest) = pools.map(|pool| pool.jwks.timeout).max() else { return };
-    let warmed = async {
-        let mut looks = interval(WARM_INTERVAL);
-        while !late(new).is_empty() {
-            looks.tick().await;
-        }
-    };
-    if timeout(longest + WARM_MARGIN, warmed).await.is_err() {
-        let late = late(new);
+    let addresses = await_addresses(new, Some(current), &config.resolver);
+    let (late, ()) = tokio::join!(await_keys(new, current, config), addresses);
+    if !late.is_empty() {
         tracing::warn!(user_pools = %late.join(", "), "no usable keys yet: routes that ask for these pools refuse with 503");
         new.excuse(late);
+    }
+}
+
+/// Waits for the keys of user pools that `current` does not wait for. Returns those that have none then.
+async fn await_keys(new: &Runtime, current: &Runtime, config: &Config) -> Vec<Box<str>> {
+    let awaited: HashSet<Box<str>> = current.pools_missing_keys().map(Box::from).collect();
+    let late = || -> Vec<Box<str>> {
+        new.pools_missing_keys().filter(|name| !awaited.contains(*name)).map(Box::from).collect()
+    };
+    let missing = late();
+    let pools = config.user_pools.iter().filter(|pool| missing.contains(&pool.name));
+    let Some(longest) = pools.map(|pool| pool.jwks.timeout).max() else { return Vec::new() };
+    // Whether or not they come: those that did not are returned.
+    drop(timeout(longest + WARM_MARGIN, until(|| late().is_empty())).await);
+    late()
+}
+
+/// Waits until the upstreams have addresses whose endpoints are discovered, but for those that `current` has as well: at most as
+/// long as a question to a name server may take.
+pub async fn await_addresses(new: &Runtime, current: Option<&Runtime>, resolver: &ResolverConfig) {
+    let known = current.map(Runtime::pools);
+    let is_known = |pool: &Arc<Pool>| known.iter().flat_map(|known| known.iter()).any(|known| Arc::ptr_eq(known, pool));
+    let is_found = |pool: &Arc<Pool>| match pool.config().endpoints {
+        Endpoints::Discovered(_) => !pool.members().endpoints().is_empty(),
+        Endpoints::Listed(_) => true,
+    };
+    let pools = new.pools();
+    let late = || -> Vec<&str> {
+        pools.iter().filter(|pool| !(is_found(pool) || is_known(pool))).map(|pool| pool.name()).collect()
+    };
+    if timeout(resolver.timeout.min(MAX_ADDRESS_WAIT), until(|| late().is_empty())).await.is_err() {
+        tracing::warn!(upstreams = %late().join(", "), "no addresses yet: requests for these upstreams are refused with 503");
+    }
+}
+
+/// Looks again and again.
+pub(crate) async fn until(is_so: impl Fn() -> bool) {
+    let mut looks = interval(WARM_INTERVAL);
+    while !is_so() {
+        looks.tick().await;
     }
 }
 

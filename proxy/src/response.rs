@@ -28,6 +28,7 @@ use crate::{
     config::model::{CorsConfig, Profile},
     filter::{
         cors::{self, Cors},
+        rate::RateFields,
         request_id::REQUEST_ID,
         websocket,
     },
@@ -55,15 +56,16 @@ pub struct Responder {
 }
 
 impl Responder {
-    /// Answers as `profile` says, to be read by whom `cors` says.
+    /// Answers as `profile` says, to be read by whom `cors` says. `told` are the fields that any response may have and that a
+    /// page should know of.
     #[must_use]
-    pub fn new(profile: Profile, cors: Option<&CorsConfig>) -> Self {
+    pub fn new(profile: Profile, cors: Option<&CorsConfig>, told: &[&str]) -> Self {
         let fields: &[&str] = match profile {
             Profile::AwsHttp => &aws_http::FIELDS,
             Profile::AwsRest => &aws_rest::FIELDS,
             Profile::Rfc6750 => &rfc6750::FIELDS,
         };
-        let cors = cors.map(|config| Cors::new(config, fields));
+        let cors = cors.map(|config| Cors::new(config, told, fields));
         Self { profile, cors }
     }
 
@@ -100,7 +102,7 @@ impl Responder {
         write_head_alone(session, header).await
     }
 
-    /// Answers a request with a refusal. `policy` is the route's, where there is one.
+    /// Answers a request with a refusal. `policy` and `rate_fields` are the route's, where there is one.
     ///
     /// # Errors
     ///
@@ -110,6 +112,7 @@ impl Responder {
         session: &mut Session,
         refusal: Refusal,
         policy: Option<&Policy>,
+        rate_fields: Option<RateFields<'_>>,
         request_id: &HeaderValue,
     ) -> Result<()> {
         let is_grpc = grpc::is_spoken_in(session.req_header());
@@ -122,6 +125,9 @@ impl Responder {
         header.insert_header(REQUEST_ID, request_id.clone())?;
         if let Some(seconds) = refusal.retry_after() {
             header.insert_header("Retry-After", seconds)?;
+        }
+        if let Some(fields) = rate_fields {
+            fields.tell(&mut header)?;
         }
         if let Some(cors) = &self.cors {
             cors.mark_refusal(session.req_header(), &mut header)?;
@@ -236,11 +242,12 @@ mod fixture {
     use crate::filter::hygiene::Fault;
 
     /// Every refusal that is no fault of the caller's token.
-    pub(super) const EVERY_FAULT: [Refusal; 13] = [
+    pub(super) const EVERY_FAULT: [Refusal; 15] = [
         Refusal::Ambiguous(Fault::Host),
         Refusal::BadGateway,
         Refusal::BadRequest,
         Refusal::BodyTooLarge,
+        Refusal::FailedAuthLimit { retry_after: 9 },
         Refusal::GatewayTimeout,
         Refusal::HeaderTooLarge,
         Refusal::HeadersTooMany,
@@ -249,6 +256,7 @@ mod fixture {
         Refusal::OriginNotAllowed,
         Refusal::RateLimited { retry_after: 7 },
         Refusal::RequestTimeout,
+        Refusal::UpstreamUnavailable,
         Refusal::UriTooLong,
     ];
 
@@ -281,7 +289,7 @@ mod tests {
     #[test]
     fn what_is_undecidable_is_503_in_every_profile() {
         for profile in PROFILES {
-            let status = Responder::new(profile, None).status(Refusal::Rejected(Rejection::KeysUnavailable));
+            let status = Responder::new(profile, None, &[]).status(Refusal::Rejected(Rejection::KeysUnavailable));
             assert_eq!(status, StatusCode::SERVICE_UNAVAILABLE, "{profile:?}");
         }
     }
@@ -290,7 +298,7 @@ mod tests {
     fn a_body_is_compact_json_with_a_message() {
         for profile in PROFILES {
             for refusal in every_refusal() {
-                let Answer { body, .. } = Responder::new(profile, None).answer(refusal);
+                let Answer { body, .. } = Responder::new(profile, None, &[]).answer(refusal);
                 let value: serde_json::Value = serde_json::from_str(body).unwrap();
                 assert!(value["message"].is_string(), "{profile:?} {refusal:?}: {body}");
                 assert_eq!(serde_json::to_string(&value).unwrap(), body, "{profile:?} {refusal:?}");
@@ -301,7 +309,7 @@ mod tests {
     #[test]
     fn the_fields_of_a_refusal_are_those_that_pages_may_read() {
         let added = |profile, refusal| {
-            let responder = Responder::new(profile, None);
+            let responder = Responder::new(profile, None, &[]);
             let Answer { status, body } = responder.answer(refusal);
             let header = responder.header(status, body, refusal, None, &HeaderValue::from_static("id")).unwrap();
             header.headers.keys().map(|name| name.as_str().to_owned()).collect::<Vec<_>>()
@@ -325,8 +333,10 @@ mod tests {
     fn waiting_is_suggested_where_it_helps() {
         for refusal in every_refusal() {
             let expected = match refusal.reason() {
+                "failed_auth_limit" => Some(9),
                 "keys_unavailable" => Some(5),
                 "rate_limited" => Some(7),
+                "upstream_unavailable" => Some(1),
                 _ => None,
             };
             assert_eq!(refusal.retry_after(), expected, "{refusal:?}");

@@ -5,6 +5,8 @@
 mod failure;
 mod pace;
 mod peer;
+mod trace;
+mod upstream;
 
 use std::{
     sync::Arc,
@@ -25,8 +27,9 @@ use pingora_http::{RequestHeader, ResponseHeader};
 use pingora_proxy::{FailToProxy, HttpProxy, ProxyHttp, ProxyWarnLogContext, Session};
 
 use self::failure::{final_response, refusal_of, report};
+pub use self::upstream::MAX_ATTEMPTS;
 use crate::{
-    context::{RequestContext, WebSocket},
+    context::{Asked, RequestContext, WebSocket},
     cutoff::Bounded,
     drain::Drain,
     filter::{
@@ -41,10 +44,6 @@ use crate::{
     runtime::{Route, Runtime},
     telemetry::metrics::ProxyMetrics,
 };
-
-/// How often a request is tried: once, and once more on another endpoint if no connection could be made or, for an
-/// idempotent request, if the connection it was sent on had died unnoticed.
-pub const MAX_ATTEMPTS: usize = 2;
 
 /// How long a client may refuse to take what it is sent.
 const DOWNSTREAM_WRITE_TIMEOUT: Duration = Duration::from_secs(60);
@@ -77,8 +76,15 @@ impl EdgeService {
             return Ok(Step::AnswerPreflight);
         }
         context.route = runtime.find_route(&target, &request.method);
+        context.take_of_source()?;
         let route = context.route().ok_or(Refusal::NoRoute)?;
-        context.token = auth::admit(&runtime, route, request).await?;
+        let is_timed = runtime.access_log.is_some() || context.trace.is_sampled();
+        let asked_at = (is_timed && route.policy().is_some()).then(Instant::now);
+        let admitted = auth::admit(&runtime, route, request, context.client).await;
+        context.auth_took = asked_at.map(|asked_at| asked_at.elapsed());
+        trace::decided(context, asked_at, &admitted);
+        context.token = admitted?;
+        context.take_of_caller()?;
         if websocket::is_asked_for(request) {
             websocket::check_origin(request, context.arrival, &runtime.token_sources, runtime.responder.cors())?;
             context.websocket = WebSocket::Asked;
@@ -123,7 +129,12 @@ impl ProxyHttp for EdgeService {
     async fn early_request_filter(&self, session: &mut Session, context: &mut RequestContext) -> Result<()> {
         activity::head_is_whole(session);
         context.arrival = arrival(session);
+        context.client = context.runtime.forwarding.client(session.req_header(), context.arrival);
         self.name(session, context);
+        trace::enter(session, context);
+        if context.runtime.access_log.is_some() {
+            context.asked = Some(Asked::new(session.req_header(), tls_of(session)));
+        }
         session.set_write_timeout(Some(DOWNSTREAM_WRITE_TIMEOUT));
         // Such a client takes what comes before a response for the response.
         let takes_one_response = is_before_http_1_1(session);
@@ -149,8 +160,9 @@ impl ProxyHttp for EdgeService {
         };
         tracing::debug!(request_id = ?context.request_id, ?refusal, "refused");
         self.count_refusal(refusal);
+        context.turned_away = Some(refusal);
         let policy = context.route().and_then(Route::policy);
-        context.runtime.responder.refuse(session, refusal, policy, &context.request_id).await?;
+        context.runtime.responder.refuse(session, refusal, policy, context.rate_fields(), &context.request_id).await?;
         Ok(true)
     }
 
@@ -166,8 +178,10 @@ impl ProxyHttp for EdgeService {
         if end_of_stream && body.as_ref().is_some_and(Bytes::is_empty) {
             *body = None;
         }
+        upstream::pass_body(context, end_of_stream);
         pace::keep(session, context)?;
-        let length = u64::try_from(session.body_bytes_read()).unwrap_or(u64::MAX);
+        context.body_bytes = body_bytes(session);
+        let (length, _) = context.body_bytes;
         match limits::check_body(length, &context.runtime.limits) {
             Err(refusal) if context.websocket != WebSocket::Open => {
                 context.refusal = Some(refusal);
@@ -177,19 +191,9 @@ impl ProxyHttp for EdgeService {
         }
     }
 
-    async fn upstream_peer(&self, _session: &mut Session, context: &mut RequestContext) -> Result<Box<HttpPeer>> {
-        context.upstream_started.get_or_insert_with(Instant::now);
-        let is_retry = context.attempts > 0;
-        context.attempts += 1;
-        let pool = context.route().map(|route| &route.upstream);
-        if let Some(pool) = pool.filter(|_| is_retry) {
-            pool.metrics().retries.inc();
-        }
-        let next = pool.and_then(|pool| pool.next_peer(context.endpoint));
-        let next = next.map(|(endpoint, peer)| (endpoint, Box::new(peer.clone())));
-        let (endpoint, mut peer) = next.ok_or_else(|| Error::new_up(ErrorType::ConnectNoRoute))?;
-        context.endpoint = Some(endpoint);
-        peer::adapt(&mut peer, context)?;
+    async fn upstream_peer(&self, session: &mut Session, context: &mut RequestContext) -> Result<Box<HttpPeer>> {
+        let peer = upstream::choose(session, context)?;
+        trace::chosen(context);
         Ok(peer)
     }
 
@@ -210,15 +214,28 @@ impl ProxyHttp for EdgeService {
         Ok(())
     }
 
-    /// Nothing was written yet, so that another endpoint may take any request.
     fn fail_to_connect(
         &self,
-        _session: &mut Session,
+        session: &mut Session,
         _peer: &HttpPeer,
         context: &mut RequestContext,
         mut error: Box<Error>,
     ) -> Box<Error> {
-        error.set_retry(context.attempts < MAX_ATTEMPTS);
+        upstream::fail_to_connect(session, context, &mut error);
+        context.trace.fail_attempt(&error);
+        error
+    }
+
+    fn error_while_proxy(
+        &self,
+        _peer: &HttpPeer,
+        session: &mut Session,
+        mut error: Box<Error>,
+        context: &mut RequestContext,
+        client_reused: bool,
+    ) -> Box<Error> {
+        upstream::fail_at_endpoint(session, context, &mut error, client_reused);
+        context.trace.fail_attempt(&error);
         error
     }
 
@@ -235,6 +252,7 @@ impl ProxyHttp for EdgeService {
         outgoing::normalize(upstream_request, session.req_header().version)?;
         runtime.forwarding.apply(upstream_request, context.arrival)?;
         self.request_ids.apply(upstream_request, &context.request_id)?;
+        context.trace.apply(upstream_request)?;
         let certificate = tls_of(session).and_then(|tls| tls.extension.get());
         runtime.identity_headers.apply(upstream_request, context.token.as_deref(), certificate)?;
         match context.route() {
@@ -256,8 +274,12 @@ impl ProxyHttp for EdgeService {
         }
         if !response.status.is_informational() || context.websocket == WebSocket::Open {
             context.answered = Some(response.status);
+            upstream::take_answer(context, response.status);
         }
         response.insert_header(REQUEST_ID, context.request_id.clone())?;
+        if let Some(fields) = context.rate_fields() {
+            fields.tell(response)?;
+        }
         if is_before_http_1_1(session) && response.headers.contains_key(TRANSFER_ENCODING) {
             // Such a client takes chunks for text, and the end of the connection for the end of the response.
             response.remove_header(&TRANSFER_ENCODING);
@@ -280,6 +302,8 @@ impl ProxyHttp for EdgeService {
         _end_of_stream: bool,
         context: &mut RequestContext,
     ) -> Result<Option<Duration>> {
+        context.body_bytes = body_bytes(session);
+        context.prove_attempt();
         pace::keep(session, context).map(|()| None)
     }
 
@@ -294,8 +318,10 @@ impl ProxyHttp for EdgeService {
         let is_answerable = final_response(session).is_none();
         let error_code = match refusal.filter(|_| is_answerable) {
             Some(refusal) => {
+                // What is left of the request would be taken for the next one.
+                session.set_keepalive(None);
                 let responder = &context.runtime.responder;
-                match responder.refuse(session, refusal, None, &context.request_id).await {
+                match responder.refuse(session, refusal, None, context.rate_fields(), &context.request_id).await {
                     Ok(()) => session.response_written().map_or(0, |response| response.status.as_u16()),
                     Err(_) => 0,
                 }
@@ -322,6 +348,8 @@ impl ProxyHttp for EdgeService {
     }
 
     async fn logging(&self, session: &mut Session, _error: Option<&Error>, context: &mut RequestContext) {
+        context.body_bytes = body_bytes(session);
+        upstream::finish(context);
         context.count(final_response(session).map(|response| response.status));
     }
 }
@@ -335,6 +363,13 @@ fn arrival(session: &Session) -> Arrival {
 
 fn tls_of(session: &Session) -> Option<&SslDigest> {
     session.digest()?.ssl_digest.as_deref()
+}
+
+/// The lengths of the bodies so far: what was received, and what was sent.
+fn body_bytes(session: &Session) -> (u64, u64) {
+    let [received, sent] =
+        [session.body_bytes_read(), session.body_bytes_sent()].map(|length| u64::try_from(length).unwrap_or(u64::MAX));
+    (received, sent)
 }
 
 fn is_before_http_1_1(session: &Session) -> bool {

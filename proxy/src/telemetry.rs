@@ -1,4 +1,7 @@
-//! What an operator sees: metrics and logs.
+//! What an operator sees: metrics, logs and traces.
 
+pub mod access_log;
 pub mod log;
 pub mod metrics;
+pub mod sampler;
+pub mod trace;

@@ -56,10 +56,12 @@ fn a_cached_token_costs_no_more_allocations_than_an_open_route() -> Outcome<()> 
             let runtime = app.runtime();
             tell_address.send((app.addresses().next(), runtime)).ok();
             let mut stopped = Some(stopped);
-            let stop = async move || match stopped.take() {
-                Some(stopped) => {
+            // Asked again and again: what was heard must not be lost with the future that waited for it.
+            let stop = async move || match &mut stopped {
+                Some(waiting) => {
                     // Whoever stops may be gone already.
-                    let _ = stopped.await;
+                    let _ = waiting.await;
+                    stopped = None;
                     Order::Stop
                 }
                 None => std::future::pending().await,

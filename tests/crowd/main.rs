@@ -5,6 +5,7 @@
 
 #![expect(clippy::panic, clippy::unwrap_used, reason = "a helper that panics fails the test that asked for it")]
 
+mod access_log;
 mod idle;
 mod slow;
 mod streams;

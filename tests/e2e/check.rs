@@ -88,3 +88,33 @@ fn what_is_no_text_file_is_refused() -> io::Result<()> {
     }
     Ok(())
 }
+
+/// Where lines could be written: nothing is made by looking.
+#[test]
+fn an_access_log_needs_a_folder_that_it_can_be_made_in() -> io::Result<()> {
+    let config = fs::read_to_string(Path::new(ROOT).join("conf/minimal.yaml"))?;
+    let folder = Path::new(env!("CARGO_TARGET_TMPDIR")).join("check-access-log");
+    fs::create_dir_all(folder.join("taken"))?;
+    fs::write(folder.join("old.log"), "")?;
+    let file = folder.join("cognigate.yaml");
+    for (path, cause) in [
+        ("access.log", None),
+        ("old.log", None),
+        ("absent/access.log", Some("No such file or directory (os error 2)")),
+        ("old.log/access.log", Some("Not a directory (os error 20)")),
+        ("taken", Some("Is a directory (os error 21)")),
+    ] {
+        fs::write(&file, format!("{config}\naccess_log: {{ path: {path} }}\n"))?;
+        let expected = match cause {
+            None => Outcome::ok("ok: 1 routes, 1 upstreams, 1 user pools"),
+            Some(cause) => {
+                let log = folder.join(path);
+                let error = format!("{}: access_log.path: {log:?} cannot be written: {cause}", file.display());
+                Outcome::bad_configuration(&[error])
+            }
+        };
+        assert_eq!(check(&file)?, expected, "{path}");
+    }
+    assert!(!folder.join("access.log").exists());
+    Ok(())
+}

@@ -283,7 +283,7 @@ async fn requests_share_connections() {
 }
 
 /// What a server shows that this authority vouches for, as `name`.
-fn server(authority: &Authority, name: &str, protocols: &[&str]) -> ServerConfig {
+pub(crate) fn server(authority: &Authority, name: &str, protocols: &[&str]) -> ServerConfig {
     let issued = authority.server(&[name]);
     let chain = vec![CertificateDer::from_pem_slice(issued.certificate.as_bytes()).unwrap()];
     let key = PrivateKeyDer::from_pem_slice(issued.key.as_bytes()).unwrap();

@@ -11,6 +11,7 @@
 
 use e2e::{client::Response, edge::Edge};
 
+mod access_log;
 mod admin;
 mod balancing;
 mod cache;
@@ -19,11 +20,13 @@ mod connection;
 mod cors;
 mod credentials;
 mod demo;
+mod discovery;
 mod forwarding;
 mod frames;
 mod grpc;
 mod grpc_calls;
 mod handover;
+mod health;
 mod http2;
 mod identity;
 mod ingress;
@@ -32,11 +35,14 @@ mod lifecycle;
 mod limits;
 mod logs;
 mod metrics;
+mod outlier;
 mod policies;
 mod profiles;
+mod rate_limits;
 mod refusals;
 mod reload;
 mod request_id;
+mod retries;
 mod revocation;
 mod rotation;
 mod routing;
@@ -45,6 +51,7 @@ mod shared_revocations;
 mod shutdown;
 mod startup;
 mod timeouts;
+mod tracing;
 mod unknown_key;
 mod websocket;
 

@@ -12,13 +12,16 @@ use serde_json::json;
 use crate::edge;
 
 /// Names and labels that people write queries and alerts with. Of a histogram, its count.
-const PUBLISHED: [(&str, &[&str]); 34] = [
+const PUBLISHED: [(&str, &[&str]); 45] = [
     ("cognigate_accept_failures_total", &["listener"]),
+    ("cognigate_access_log_lines_total", &["result"]),
     ("cognigate_auth_decisions_total", &["reason", "route"]),
     ("cognigate_auth_duration_seconds_count", &["path"]),
     ("cognigate_build_info", &["commit", "version"]),
     ("cognigate_config_last_reload_success_timestamp_seconds", &[]),
+    ("cognigate_config_last_reload_successful", &[]),
     ("cognigate_config_reloads_total", &["result"]),
+    ("cognigate_dns_resolutions_total", &["result", "upstream"]),
     ("cognigate_downstream_connections", &["listener"]),
     ("cognigate_http_request_duration_seconds_count", &["route"]),
     ("cognigate_http_requests_total", &["code", "method", "route"]),
@@ -30,6 +33,8 @@ const PUBLISHED: [(&str, &[&str]); 34] = [
     ("cognigate_jwks_state", &["state", "user_pool"]),
     ("cognigate_jwks_state_file_writes_total", &["result", "user_pool"]),
     ("cognigate_jwks_waiting_requests", &["user_pool"]),
+    ("cognigate_rate_limit_evictions_total", &[]),
+    ("cognigate_rate_limit_keys", &[]),
     ("cognigate_rejected_requests_total", &["reason"]),
     ("cognigate_revocations", &["source"]),
     ("cognigate_revocations_max", &[]),
@@ -44,8 +49,14 @@ const PUBLISHED: [(&str, &[&str]); 34] = [
     ("cognigate_token_cache_evictions_total", &[]),
     ("cognigate_token_cache_hits_total", &[]),
     ("cognigate_token_cache_misses_total", &[]),
+    ("cognigate_tracing_spans_total", &["result"]),
     ("cognigate_upstream_connections_total", &["reused", "upstream"]),
     ("cognigate_upstream_duration_seconds_count", &["upstream"]),
+    ("cognigate_upstream_ejections_total", &["upstream"]),
+    ("cognigate_upstream_endpoint_healthy", &["endpoint", "upstream"]),
+    ("cognigate_upstream_endpoint_requests_in_flight", &["endpoint", "upstream"]),
+    ("cognigate_upstream_health_checks_total", &["result", "upstream"]),
+    ("cognigate_upstream_retries_denied_total", &["upstream"]),
     ("cognigate_upstream_retries_total", &["upstream"]),
 ];
 

@@ -26,7 +26,7 @@ const PROFILES: [&str; 3] = ["rfc6750", "aws-rest", "aws-http"];
 
 /// Every situation and what it looks like in each of the profiles: status, `message` of the body, and the fields that are
 /// not those of every refusal, as they are on the wire. Ids of responses are left out here.
-const TABLE: [(&str, [&str; 3]); 22] = [
+const TABLE: [(&str, [&str; 3]); 23] = [
     (
         "token_missing",
         [
@@ -195,6 +195,14 @@ const TABLE: [(&str, [&str; 3]); 22] = [
             "503 Service Unavailable",
         ],
     ),
+    (
+        "over the rate limit",
+        [
+            r#"429 Too Many Requests | ratelimit-policy: "source_ip";q=1;w=3600 | ratelimit: "source_ip";r=0;t=3600 | retry-after: 3600"#,
+            r#"429 Too Many Requests | RateLimit-Policy: "source_ip";q=1;w=3600 | RateLimit: "source_ip";r=0;t=3600 | Retry-After: 3600 | x-amzn-ErrorType: TooManyRequestsException"#,
+            r#"429 Too Many Requests | ratelimit-policy: "source_ip";q=1;w=3600 | ratelimit: "source_ip";r=0;t=3600 | retry-after: 3600"#,
+        ],
+    ),
 ];
 
 /// An edge whose refusals look like this.
@@ -214,6 +222,7 @@ fn edge(profile: &str) -> (Edge, Directory) {
   - { match: { path: /dead }, auth: none, upstream: dead }
   - { match: { path: /grouped }, auth: { user_pools: [main], groups_any: [readers] }, upstream: items }
   - { match: { path: /id, methods: [GET] }, auth: { user_pools: [main] }, upstream: items }
+  - { match: { path: /limited }, auth: none, upstream: items, rate_limit: { by: source_ip, rate: 1/h } }
   - { match: { path: /open }, auth: none, upstream: items }
   - { match: { path: /scoped }, auth: { user_pools: [main], scopes_any: [items/read, items/write] }, upstream: items }"#;
     let directory = Directory::new();
@@ -257,6 +266,7 @@ fn situation(name: &str, pool: Pool) -> (Request, Answer) {
         "ambiguous path" => get("/open/../id"),
         "two credentials" => get("/open").token("a").token("b"),
         "upstream refuses" => get("/dead"),
+        "over the rate limit" => get("/limited"),
         "upstream breaks off" => return (get("/open"), Answer::Close),
         "upstream takes too long" => return (get("/open"), Answer::never()),
         name => panic!("{name}"),
@@ -314,6 +324,9 @@ fn each_situation_has_one_answer_in_each_profile() {
         for (name, expected) in TABLE {
             let (request, answer) = situation(name, edge.pool);
             edge.upstream.answer(answer);
+            if name == "over the rate limit" {
+                assert_eq!(edge.ask(&request).status, 200);
+            }
             let response = edge.ask(&request);
             assert_eq!(shown(profile, &response), expected[index], "{profile}: {name}");
             if let Some(field) = id_field(profile) {

@@ -185,6 +185,20 @@ fn listeners_come_and_go_and_their_connections_stay() {
 }
 
 #[test]
+fn whether_the_last_configuration_was_refused_is_told() {
+    let edge = edge(&[]);
+    let await_last = |value| {
+        let last = || edge.proxy.metrics().sum("cognigate_config_last_reload_successful", &[]);
+        eventually("told", || (last() == value).then_some(()));
+    };
+    await_last(1.0);
+    refuse(&edge, "routes: nonsense");
+    await_last(0.0);
+    edge.reload(&[("routes", MORE_ROUTES)]);
+    await_last(1.0);
+}
+
+#[test]
 fn a_listener_that_cannot_be_bound_refuses_the_whole() {
     let edge = edge(&[]);
     let taken = std::net::TcpListener::bind("127.0.0.1:0").unwrap().local_addr().unwrap();

@@ -16,6 +16,7 @@ use e2e::{
     pool::now,
     process::Directory,
     secure::{self, SecureClient},
+    upstream::BEFORE_A_TUNNEL,
     wait::{Watched, eventually},
 };
 use serde_json::json;
@@ -79,6 +80,7 @@ fn serve(stream: TcpStream, heads: &Watched<Vec<Head>>) {
         true => b"HTTP/1.1 101 Switching Protocols\r\nUpgrade: websocket\r\nConnection: Upgrade\r\nSec-WebSocket-Accept: s3pPLMBiTxaQ9kYGzzhZRbK+xOo=\r\n\r\n",
         false => b"HTTP/1.1 426 Upgrade Required\r\nConnection: close\r\nContent-Length: 0\r\n\r\n",
     };
+    thread::park_timeout(BEFORE_A_TUNNEL);
     if stream.get_mut().write_all(answer).is_err() || !is_upgrade {
         return;
     }

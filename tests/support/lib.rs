@@ -17,11 +17,14 @@
 
 pub mod authority;
 pub mod client;
+pub mod dns;
 pub mod edge;
 pub mod frame;
 pub mod h2;
 pub mod key_server;
 pub mod load;
+pub mod log_entry;
+pub mod loopback;
 pub mod message;
 pub mod metrics;
 pub mod pool;

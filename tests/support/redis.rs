@@ -6,11 +6,11 @@ use std::{
     net::TcpStream,
     path::Path,
     process::Command,
-    sync::atomic::{AtomicU16, Ordering},
     time::Duration,
 };
 
 use crate::{
+    loopback,
     process::{Directory, Process},
     wait::eventually,
 };
@@ -42,10 +42,8 @@ impl Redis {
     /// The same with options that depend on where it will be.
     #[track_caller]
     pub fn start_with(options: impl FnOnce(&Self) -> Vec<String>) -> Self {
-        static COUNT: AtomicU16 = AtomicU16::new(0);
         // An address that no other test listens on, so that the port is free each time that Redis comes back.
-        let id = std::process::id() & 0xffff;
-        let host = format!("127.{}.{}.{}", 1 + (id >> 8), id & 0xff, 2 + COUNT.fetch_add(1, Ordering::Relaxed) % 250);
+        let host = loopback::address().to_string();
         let mut redis = Self { process: None, host, port: 6379, options: Vec::new(), directory: Directory::new() };
         redis.options = options(&redis);
         redis.restart();

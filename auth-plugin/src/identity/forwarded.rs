@@ -109,39 +109,54 @@ impl Visitor<'_> for Name<'_> {
     }
 }
 
-/// The text of the claim is JSON already, or the token would not have got this far.
+/// The text of the claim is JSON already, or the token would not have got this far: its first byte says what it is.
 fn header_value(claim: &RawValue) -> Option<HeaderValue> {
-    let mut text = match serde_json::from_str::<Vec<&RawValue>>(claim.get()) {
-        Ok(elements) => elements.into_iter().map(encoded).collect::<Vec<_>>().join(","),
-        Err(_) if claim.get() == "null" => return None,
-        Err(_) => encoded(claim),
-    };
+    let json = claim.get();
+    let mut text = String::with_capacity(json.len());
+    match json.as_bytes().first() {
+        Some(b'[') => {
+            let elements: Vec<&RawValue> = serde_json::from_str(json).ok()?;
+            for (place, element) in elements.into_iter().enumerate() {
+                if place > 0 {
+                    text.push(',');
+                }
+                encode(element.get(), &mut text);
+            }
+        }
+        Some(b'n') => return None,
+        _ => encode(json, &mut text),
+    }
     // Kept as long as the token is remembered: no spare room, which the value would keep too.
     text.shrink_to_fit();
     HeaderValue::try_from(text).ok()
 }
 
-fn encoded(element: &RawValue) -> String {
-    match serde_json::from_str::<String>(element.get()) {
-        Ok(text) => percent_encoded(&text),
-        Err(_) => percent_encoded(element.get()),
+/// Adds one element: a string as the text that it stands for, anything else as it stands.
+fn encode(json: &str, out: &mut String) {
+    let quoted = json.strip_prefix('"').and_then(|rest| rest.strip_suffix('"'));
+    match quoted {
+        Some(text) if !text.contains('\\') => percent_encode(text, out),
+        Some(_) => percent_encode(serde_json::from_str::<String>(json).as_deref().unwrap_or(json), out),
+        None => percent_encode(json, out),
     }
 }
 
-fn percent_encoded(text: &str) -> String {
+fn percent_encode(text: &str, out: &mut String) {
     use fmt::Write as _;
     let last = text.len().saturating_sub(1);
-    let mut out = String::with_capacity(text.len());
+    let is_plain = |byte: u8| matches!(byte, b' '..=b'~') && !matches!(byte, b'%' | b',');
+    if !text.starts_with(' ') && !text.ends_with(' ') && text.bytes().all(is_plain) {
+        return out.push_str(text);
+    }
     for (at, byte) in text.bytes().enumerate() {
         let is_edge_space = byte == b' ' && (at == 0 || at == last);
-        if matches!(byte, b'%' | b',') || !matches!(byte, b' '..=b'~') || is_edge_space {
+        if is_plain(byte) && !is_edge_space {
+            out.push(char::from(byte));
+        } else {
             // Writing to a String cannot fail.
             let _ = write!(out, "%{byte:02X}");
-        } else {
-            out.push(char::from(byte));
         }
     }
-    out
 }
 
 #[cfg(test)]

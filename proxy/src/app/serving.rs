@@ -2,12 +2,12 @@
 
 mod ending;
 
-use std::{num::NonZeroUsize, sync::Arc, time::Duration};
+use std::{num::NonZeroUsize, sync::Arc};
 
 use arc_swap::ArcSwap;
 use pingora_core::{apps::http_app::HttpServer, server::configuration::ServerConf};
 use pingora_proxy::http_proxy;
-use tokio::{sync::watch, time::interval};
+use tokio::sync::watch;
 
 use super::{
     App, StartError,
@@ -37,9 +37,6 @@ use crate::{
 
 /// Unused upstream connections that are kept for each thread.
 const IDLE_UPSTREAM_CONNECTIONS: usize = 1024;
-
-/// How often it is asked whether the keys are there.
-const WARM_INTERVAL: Duration = Duration::from_millis(10);
 
 /// Why something is to be done.
 #[derive(Debug)]
@@ -105,13 +102,12 @@ impl Serving {
             program,
             notifier,
         } = app;
-        let (background, followed) = Background::begin(fetcher, &runtime.load(), revocations, admin_token);
+        let (background, followed) =
+            Background::begin(fetcher, &runtime.load(), &config.resolver, revocations, admin_token);
         let takes_over = predecessor.is_some();
-        if let Some(predecessor) = predecessor {
-            let taken_over = take_over(predecessor, &runtime, &followed.revocations, &config);
-            if unless_stopped(taken_over, order, &mut None).await.is_none() {
-                return Ok(None);
-            }
+        let prepared = prepare(predecessor, &runtime, &followed.revocations, &config);
+        if unless_stopped(prepared, order, &mut None).await.is_none() {
+            return Ok(None);
         }
         stamp(&surroundings);
         let drain = Arc::<Drain>::default();
@@ -240,6 +236,7 @@ impl Serving {
             }
             Err(error) => {
                 reloads.failure.inc();
+                reloads.is_last_successful.set(0);
                 self.refused = error.lines();
                 for line in &self.refused {
                     tracing::error!("the configuration is refused, the one before stays: {line}");
@@ -268,9 +265,11 @@ impl Serving {
         let plan = self.doors.plan(&config).await?;
         let current = self.runtime.load_full();
         let mut runtime = reload::build(&config, &self.surroundings, &current).await?;
-        self.background.refresh(&runtime);
+        self.background.refresh(&runtime, &config.resolver);
         reload::warm(&mut runtime, &current, &config).await;
-        self.runtime.store(Arc::new(runtime));
+        let runtime = Arc::new(runtime);
+        self.runtime.store(Arc::clone(&runtime));
+        self.background.let_go(&runtime);
         descriptors::warn_if_short(config.limits.connections);
         self.config = config;
         // The system may still have no descriptor left for what was bound.
@@ -346,6 +345,19 @@ async fn claim(revocations: &SharedRevocations, config: &Config) {
     }
 }
 
+/// Gets what is waited for before the first request.
+async fn prepare(
+    predecessor: Option<Predecessor>,
+    runtime: &ArcSwap<Runtime>,
+    revocations: &SharedRevocations,
+    config: &Config,
+) {
+    reload::await_addresses(&runtime.load_full(), None, &config.resolver).await;
+    if let Some(predecessor) = predecessor {
+        take_over(predecessor, runtime, revocations, config).await;
+    }
+}
+
 /// Gets what routes need while the other process serves, however long that one waits; then lets it step back.
 async fn take_over(
     predecessor: Predecessor,
@@ -353,12 +365,7 @@ async fn take_over(
     revocations: &SharedRevocations,
     config: &Config,
 ) {
-    let ready = async {
-        let mut looks = interval(WARM_INTERVAL);
-        while !is_prepared(&runtime.load()) {
-            looks.tick().await;
-        }
-    };
+    let ready = reload::until(|| is_prepared(&runtime.load()));
     if let Err(error) = predecessor.relieve(ready).await {
         tracing::warn!(%error, "the process before this one does not answer");
     }
@@ -369,6 +376,7 @@ async fn take_over(
 fn stamp(surroundings: &Surroundings) {
     let now = i64::try_from(surroundings.clock.now()).unwrap_or(i64::MAX);
     surroundings.metrics.reloads.last_success.set(now);
+    surroundings.metrics.reloads.is_last_successful.set(1);
 }
 
 fn proxy(runtime: &Arc<ArcSwap<Runtime>>, drain: &Arc<Drain>, metrics: &ProxyMetrics, threads: NonZeroUsize) -> Server {

@@ -37,7 +37,7 @@ use crate::{
     response::Refusal,
     revocation::entry,
     runtime::{BuildError, Runtime, Surroundings},
-    telemetry::metrics::ProxyMetrics,
+    telemetry::{access_log::LogWriters, metrics::ProxyMetrics},
 };
 
 /// The most that is read of a token or a JWKS document: as much as `run` takes of either.
@@ -88,7 +88,7 @@ fn parse_request_line(text: &str) -> Result<RequestLine, String> {
 enum ExplainError {
     #[error("{0}")]
     Config(#[from] ConfigErrors),
-    #[error("the configuration does not fit together")]
+    #[error(transparent)]
     Dangling(#[from] BuildError),
     #[error(transparent)]
     Fetcher(#[from] NoClient),
@@ -128,13 +128,17 @@ pub fn run(arguments: &ExplainArguments, out: &mut dyn Write, err: &mut dyn Writ
 
 fn explain(arguments: &ExplainArguments, out: &mut dyn Write, err: &mut dyn Write) -> Result<u8, ExplainError> {
     let ExplainArguments { config, request: RequestLine { method, target }, host, token_file, jwks } = arguments;
-    let Loaded { config, files } = config::load(config)?;
+    let Loaded { mut config, files } = config::load(config)?;
+    // Nothing is served, and log and traces are the server's.
+    config.access_log = None;
+    config.tracing = None;
     let registry = Registry::new();
     let surroundings = Surroundings {
         clock: Arc::new(SystemClock),
         metrics: ProxyMetrics::register(&registry, "", "")?,
         auth_metrics: AuthMetrics::register(&registry)?,
         revocations: Arc::new(revocations(&config, &files)?),
+        log_writers: LogWriters::default(),
     };
     let runtime = Runtime::build(&config, &surroundings, None)?;
     let request = request(&runtime, arguments, token_file.as_ref().map(read).transpose()?.as_deref())?;

@@ -6,11 +6,15 @@
 
 mod bind;
 mod cors;
+mod files;
 mod headers;
+mod health;
 mod limits;
 mod pools;
+mod rate;
 mod revocation;
 mod routes;
+mod telemetry;
 mod tls;
 mod upstreams;
 
@@ -20,13 +24,13 @@ use std::{
     net::{IpAddr, SocketAddr},
     num::NonZeroUsize,
     ops::RangeInclusive,
-    path::{Component, Path, PathBuf},
+    path::Path,
 };
 
 use cognigate_auth::cache::MIN_CACHE_BYTES;
 use ipnet::IpNet;
 
-use self::bind::Bound;
+use self::{bind::Bound, files::NamedFiles};
 use super::{
     file::{
         ByteSize, ConfigSection, ForwardedSection, Named, Period, ResponsesSection, Scalar, ServerSection,
@@ -52,28 +56,32 @@ const MAX_CACHE_SIZE: ByteSize = ByteSize::gibibytes(64);
 /// The longest name of a user pool or an upstream, in bytes. Names are labels of metrics.
 const MAX_NAME_BYTES: usize = 64;
 
+/// The longest name of other things, in characters: a key of Redis, a service.
+const MAX_PRINTABLE_CHARS: usize = 128;
+
 /// How many names an error lists.
 const MAX_NAMES_SHOWN: usize = 16;
 
-/// Applies every rule. `folder` is where paths that are relative begin: the folder of the file, however the process was
+/// Applies every rule. Paths that are relative begin in the folder of `file`, the configuration, however the process was
 /// started.
 ///
 /// # Errors
 ///
 /// Every rule that is broken, at least one.
-pub(super) fn convert(section: ConfigSection, folder: &Path) -> Result<Config, Vec<Finding>> {
+pub(super) fn convert(section: ConfigSection, file: &Path) -> Result<Config, Vec<Finding>> {
     let findings = RefCell::default();
-    let config = config(section, folder, &At::root(&findings));
+    let config = config(section, &mut NamedFiles::of(file), &At::root(&findings));
     let findings = findings.into_inner();
     config.filter(|_| findings.is_empty()).ok_or(findings)
 }
 
-fn config(section: ConfigSection, folder: &Path, at: &At<'_>) -> Option<Config> {
+fn config(section: ConfigSection, files: &mut NamedFiles, at: &At<'_>) -> Option<Config> {
     let ConfigSection {
         listeners,
         admin,
         user_pools,
         upstreams,
+        resolver,
         routes,
         token,
         forwarded: ForwardedSection { trusted },
@@ -83,45 +91,48 @@ fn config(section: ConfigSection, folder: &Path, at: &At<'_>) -> Option<Config> 
         cors,
         responses: ResponsesSection { profile: Scalar(profile) },
         limits,
+        access_log,
+        tracing,
         server,
     } = section;
     let pool_names = Names::of("user pool", &user_pools);
     let upstream_names = Names::of("upstream", &upstreams);
     let mut bound = Bound::default();
-    let mut state_files = StateFiles::default();
 
-    let listeners = bind::listeners(listeners, &mut bound, folder, &at.field("listeners"));
-    let admin = bind::admin(admin, &mut bound, folder, &at.field("admin"));
-    let user_pools = pools::user_pools(user_pools, &mut state_files, folder, &at.field("user_pools"));
-    let upstreams = upstreams::upstreams(upstreams, folder, &at.field("upstreams"));
+    let listeners = bind::listeners(listeners, &mut bound, files, &at.field("listeners"));
+    let admin = bind::admin(admin, &mut bound, files, &at.field("admin"));
+    let user_pools = pools::user_pools(user_pools, files, &at.field("user_pools"));
+    let upstreams = upstreams::upstreams(upstreams, files, &at.field("upstreams"));
+    let resolver = upstreams::resolver(resolver, &at.field("resolver"));
     let routes = routes::routes(routes, &pool_names, &upstream_names, &at.field("routes"));
     let token = headers::token(token, &at.field("token"));
     let identity = headers::identity(identity, &token.sources, &at.field("identity"));
     let trusted = networks(trusted, &at.field("forwarded").field("trusted"));
     let token_cache = self::token_cache(token_cache, &at.field("token_cache"));
-    let revocation = revocation::revocation(revocation, &mut state_files, folder, &at.field("revocation"));
+    let revocation = revocation::revocation(revocation, files, &at.field("revocation"));
     let cors = cors.map(|section| cors::cors(section, &at.field("cors")));
     let limits = limits::limits(limits, &at.field("limits"));
+    let access_log = access_log.map(|section| telemetry::access_log(section, files, &at.field("access_log")));
+    let tracing = tracing.map(|section| telemetry::tracing(section, &at.field("tracing")));
     let server = self::server(server, &at.field("server"));
-    let cors = match cors {
-        Some(cors) => Some(cors?),
-        None => None,
-    };
     Some(Config {
         listeners,
         admin: admin?,
         user_pools: user_pools.list,
         jwks_state_files: user_pools.state_files,
         upstreams,
+        resolver: resolver?,
         routes,
         token,
         forwarded: ForwardedConfig { trusted },
         identity,
         token_cache: token_cache?,
         revocation: revocation?,
-        cors,
+        cors: where_given(cors)?,
         responses: ResponsesConfig { profile },
         limits: limits?,
+        access_log: where_given(access_log)?,
+        tracing: where_given(tracing)?,
         server: server?,
     })
 }
@@ -170,48 +181,21 @@ fn address(text: &str, at: &At<'_>) -> Option<SocketAddr> {
     at.accept(text.parse().map_err(|_| BrokenRule::Address(text.to_owned())))
 }
 
-/// A path that may be left out. The outer `None`: it is there, and is none.
-fn path(written: Option<Scalar<String>>, folder: &Path, at: &At<'_>) -> Option<Option<PathBuf>> {
-    match written {
+/// A name that can be shown.
+fn printable(text: String, at: &At<'_>) -> Option<Box<str>> {
+    let is_short = (1..=MAX_PRINTABLE_CHARS).contains(&text.chars().count());
+    match is_short && !text.contains(char::is_control) {
+        true => Some(text.into()),
+        false => at.refuse(BrokenRule::Printable(text)),
+    }
+}
+
+/// What may be left out. The outer `None`: it is there, and is none.
+fn where_given<T>(value: Option<Option<T>>) -> Option<Option<T>> {
+    match value {
+        Some(value) => value.map(Some),
         None => Some(None),
-        Some(Scalar(path)) => file(path, folder, at).map(Some),
     }
-}
-
-fn file(path: String, folder: &Path, at: &At<'_>) -> Option<PathBuf> {
-    match path.is_empty() || path.contains(char::is_control) {
-        true => at.refuse(BrokenRule::FilePath(path)),
-        false => Some(folder.join(path)),
-    }
-}
-
-/// Files that are written, and who writes each: nobody else may.
-#[derive(Default)]
-struct StateFiles(HashMap<PathBuf, String>);
-
-impl StateFiles {
-    fn check(&mut self, file: &Path, at: &At<'_>) {
-        if let Some(other) = self.0.insert(plain(file), at.to_string()) {
-            at.report(BrokenRule::SameStateFile { file: file.to_owned(), other });
-        }
-    }
-}
-
-/// One of the spellings of a path: without `.` and `..`, and from the root where there is one. Asks no disk, so that links are
-/// not seen through.
-fn plain(path: &Path) -> PathBuf {
-    let whole = std::path::absolute(path).unwrap_or_else(|_| path.to_owned());
-    let mut plain = PathBuf::new();
-    for component in whole.components() {
-        match component {
-            Component::CurDir => {}
-            Component::ParentDir => {
-                plain.pop();
-            }
-            Component::Normal(_) | Component::Prefix(_) | Component::RootDir => plain.push(component),
-        }
-    }
-    plain
 }
 
 /// Client ids, scopes, groups: each once, and none that no token can have.

@@ -6,10 +6,13 @@
 //! - A key that may be left out has its default here. It is optional in the struct only where "not said" differs from
 //!   every value.
 
+mod health;
 mod limits;
 mod listener;
+mod rate;
 mod revocation;
 mod scalar;
+mod telemetry;
 mod upstream;
 
 use std::fmt;
@@ -20,13 +23,18 @@ use serde::{
     de::{Error, MapAccess, Unexpected, Visitor, value::MapAccessDeserializer},
 };
 
+pub(super) use health::{HealthCheckSection, OutlierSection};
 pub(super) use limits::LimitsSection;
 pub(super) use listener::{CertificateSection, ListenerSection, TlsSection};
+pub(super) use rate::RateLimitSection;
 pub(super) use revocation::{RedisSection, RevocationSection};
 pub(super) use scalar::{ByteSize, Period, Scalar};
-pub(super) use upstream::UpstreamTlsSection;
+pub(super) use telemetry::{AccessLogSection, TracingSection};
+pub(super) use upstream::{
+    BalanceWord, EndpointSection, ResolverSection, TimeoutsSection, UpstreamSection, UpstreamTlsSection,
+};
 
-use super::model::{Balance, CertificateField, Profile, UpstreamProtocol};
+use super::model::{CertificateField, Profile};
 
 /// A file.
 #[derive(Default, Deserialize)]
@@ -36,6 +44,7 @@ pub(super) struct ConfigSection {
     pub(super) admin: AdminSection,
     pub(super) user_pools: Named<UserPoolSection>,
     pub(super) upstreams: Named<UpstreamSection>,
+    pub(super) resolver: ResolverSection,
     pub(super) routes: Vec<RouteSection>,
     pub(super) token: TokenSection,
     pub(super) forwarded: ForwardedSection,
@@ -45,6 +54,8 @@ pub(super) struct ConfigSection {
     pub(super) cors: Option<CorsSection>,
     pub(super) responses: ResponsesSection,
     pub(super) limits: LimitsSection,
+    pub(super) access_log: Option<AccessLogSection>,
+    pub(super) tracing: Option<TracingSection>,
     pub(super) server: ServerSection,
 }
 
@@ -102,53 +113,6 @@ impl Default for JwksSection {
     }
 }
 
-/// `upstreams.NAME`
-#[derive(Deserialize)]
-#[serde(deny_unknown_fields, expecting = "a mapping")]
-pub(super) struct UpstreamSection {
-    pub(super) endpoints: Vec<EndpointSection>,
-    #[serde(default = "round_robin")]
-    pub(super) balance: Scalar<Balance>,
-    #[serde(default)]
-    pub(super) timeouts: TimeoutsSection,
-    #[serde(default)]
-    pub(super) protocol: Scalar<UpstreamProtocol>,
-    pub(super) tls: Option<UpstreamTlsSection>,
-}
-
-const fn round_robin() -> Scalar<Balance> {
-    Scalar(Balance::RoundRobin)
-}
-
-/// `upstreams.NAME.endpoints[]`: an address alone, or a mapping.
-pub(super) struct EndpointSection {
-    pub(super) address: Scalar<String>,
-    pub(super) weight: Scalar<u64>,
-    /// Whether the address is below a key of its own: errors name the key that the file has.
-    pub(super) is_mapping: bool,
-}
-
-/// `upstreams.NAME.timeouts`
-#[derive(Clone, Copy, Deserialize)]
-#[serde(default, deny_unknown_fields, expecting = "a mapping")]
-pub(super) struct TimeoutsSection {
-    pub(super) connect: Scalar<Period>,
-    pub(super) read: Scalar<Period>,
-    pub(super) write: Scalar<Period>,
-    pub(super) idle: Scalar<Period>,
-}
-
-impl Default for TimeoutsSection {
-    fn default() -> Self {
-        Self {
-            connect: Scalar(Period::seconds(1)),
-            read: Scalar(Period::seconds(30)),
-            write: Scalar(Period::seconds(30)),
-            idle: Scalar(Period::seconds(60)),
-        }
-    }
-}
-
 /// `routes[]`
 #[derive(Deserialize)]
 #[serde(deny_unknown_fields, expecting = "a mapping")]
@@ -160,6 +124,7 @@ pub(super) struct RouteSection {
     pub(super) upstream: Scalar<String>,
     pub(super) rewrite: Option<Scalar<String>>,
     pub(super) timeout: Option<Scalar<Period>>,
+    pub(super) rate_limit: Option<RateLimitSection>,
 }
 
 /// `routes[].match`
@@ -322,44 +287,6 @@ impl<'de, T: Deserialize<'de>> Visitor<'de> for NamedVisitor<T> {
             named.push(entry);
         }
         Ok(Named(named))
-    }
-}
-
-impl<'de> Deserialize<'de> for EndpointSection {
-    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
-        deserializer.deserialize_any(EndpointVisitor)
-    }
-}
-
-struct EndpointVisitor;
-
-/// An endpoint that has keys of its own.
-#[derive(Deserialize)]
-#[serde(deny_unknown_fields)]
-struct EndpointMapping {
-    address: Scalar<String>,
-    #[serde(default = "weight_one")]
-    weight: Scalar<u64>,
-}
-
-const fn weight_one() -> Scalar<u64> {
-    Scalar(1)
-}
-
-impl<'de> Visitor<'de> for EndpointVisitor {
-    type Value = EndpointSection;
-
-    fn expecting(&self, out: &mut fmt::Formatter<'_>) -> fmt::Result {
-        out.write_str("an address, or a mapping with `address` and `weight`")
-    }
-
-    fn visit_str<E: Error>(self, address: &str) -> Result<EndpointSection, E> {
-        Ok(EndpointSection { address: Scalar(address.to_owned()), weight: weight_one(), is_mapping: false })
-    }
-
-    fn visit_map<A: MapAccess<'de>>(self, entries: A) -> Result<EndpointSection, A::Error> {
-        let EndpointMapping { address, weight } = Deserialize::deserialize(MapAccessDeserializer::new(entries))?;
-        Ok(EndpointSection { address, weight, is_mapping: true })
     }
 }
 

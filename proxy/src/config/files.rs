@@ -1,8 +1,12 @@
 //! What is in the files that a configuration names: read once with it, so that what is wrong with one is an error of the
-//! configuration.
+//! configuration. Those that are written later are not touched: that they can be written is asked of the system.
 
-use std::path::Path;
+use std::{fs, io, path::Path};
 
+use nix::{
+    errno::Errno,
+    unistd::{AccessFlags, access},
+};
 use rustls::{
     RootCertStore,
     pki_types::{CertificateDer, pem::PemObject},
@@ -11,7 +15,7 @@ use rustls::{
 use super::{
     error::{ConfigError, ConfigErrors},
     load,
-    model::{Config, RedisConfig, RevocationConfig},
+    model::{AccessLogConfig, Config, LogTarget, RedisConfig, RevocationConfig},
     revocations::{self, RevocationFile, RevocationFileError},
     rule::BrokenRule,
     secret::{Secret, SecretError, SecretKind},
@@ -50,10 +54,26 @@ impl Files {
             redis_password: reader.secret("revocation.redis.password_file", password_file, SecretKind::Password),
             redis_ca: reader.certificates("revocation.redis.ca", redis.and_then(|redis| redis.ca.as_deref())),
         };
+        if let Some(AccessLogConfig { target: LogTarget::File(path), format: _ }) = &config.access_log {
+            reader.check_writable("access_log.path", path);
+        }
         match reader.errors.is_empty() {
             true => Ok(files),
             false => Err(reader.errors.into()),
         }
+    }
+}
+
+/// Whether a file could be written, or made where there is none yet.
+fn writable(path: &Path) -> io::Result<()> {
+    match fs::metadata(path) {
+        Ok(found) if found.is_dir() => Err(Errno::EISDIR.into()),
+        Ok(_) => Ok(access(path, AccessFlags::W_OK)?),
+        Err(cause) if cause.kind() == io::ErrorKind::NotFound => {
+            let folder = path.parent().filter(|folder| !folder.as_os_str().is_empty()).unwrap_or(Path::new("."));
+            Ok(access(folder, AccessFlags::W_OK | AccessFlags::X_OK)?)
+        }
+        Err(cause) => Err(cause),
     }
 }
 
@@ -92,6 +112,13 @@ impl Reader<'_> {
             Ok(Some(_)) => self.refuse(key, BrokenRule::NoCertificate(path.into())),
             Ok(None) => self.unreadable(key, path, "more than 1 MiB"),
             Err(cause) => self.unreadable(key, path, &cause.to_string()),
+        }
+    }
+
+    fn check_writable(&mut self, key: &str, path: &Path) {
+        if let Err(cause) = writable(path) {
+            let rule = BrokenRule::FileUnwritable { file: path.into(), cause: cause.to_string() };
+            self.refuse::<()>(key, rule);
         }
     }
 

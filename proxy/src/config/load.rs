@@ -37,10 +37,9 @@ pub struct Loaded {
 /// [`ConfigErrors`] if it cannot be read, as [`parse`], or else what is wrong with the files that it names.
 pub fn load(path: &Path) -> Result<Loaded, ConfigErrors> {
     let file = path.display().to_string();
-    let folder = path.parent().unwrap_or(path);
     match read(path, MAX_FILE_BYTES) {
         Ok(Some(bytes)) => {
-            let config = check(&file, text(&file, &bytes)?, folder)?;
+            let config = check(&file, text(&file, &bytes)?, path)?;
             Ok(Loaded { files: Files::read(&file, &config)?, config })
         }
         Ok(None) => Err(ConfigError::TooLarge { file, limit: MAX_FILE_BYTES }.into()),
@@ -57,12 +56,12 @@ pub fn parse(file: &str, text: &str) -> Result<Config, ConfigErrors> {
     if text.len() > MAX_FILE_BYTES {
         return Err(ConfigError::TooLarge { file: file.to_owned(), limit: MAX_FILE_BYTES }.into());
     }
-    check(file, text, Path::new(file).parent().unwrap_or(Path::new("")))
+    check(file, text, Path::new(file))
 }
 
-fn check(file: &str, text: &str, folder: &Path) -> Result<Config, ConfigErrors> {
+fn check(file: &str, text: &str, path: &Path) -> Result<Config, ConfigErrors> {
     let section = yaml::read(text, &DOCUMENT).map_err(|error| ConfigError::syntax(file, error))?;
-    convert(section, folder).map_err(|findings| ConfigErrors::rules(file, findings))
+    convert(section, path).map_err(|findings| ConfigErrors::rules(file, findings))
 }
 
 /// All of a file; nothing if it has more than `limit` bytes. One byte more than allowed is read, to tell too many from just

@@ -4,6 +4,8 @@
 
 mod limits;
 mod listener;
+mod rate;
+mod telemetry;
 mod upstream;
 
 use std::{collections::BTreeMap, net::SocketAddr, num::NonZeroUsize, path::PathBuf, time::Duration};
@@ -15,7 +17,12 @@ use ipnet::IpNet;
 pub use self::{
     limits::LimitsConfig,
     listener::{CertificateConfig, ClientCertificates, ListenerConfig, TlsConfig},
-    upstream::{UpstreamProtocol, UpstreamTlsConfig},
+    rate::{Rate, RateLimitBy, RateLimitConfig},
+    telemetry::{AccessLogConfig, LogFormat, LogTarget, SampleRatio, TracingConfig},
+    upstream::{
+        Balance, DnsName, EndpointConfig, Endpoints, HashOn, HealthCheckConfig, OutlierConfig, Percent, Probe,
+        ResolverConfig, StatusRange, TimeoutsConfig, UpstreamConfig, UpstreamProtocol, UpstreamTlsConfig,
+    },
 };
 use super::{
     origin::Origin,
@@ -38,6 +45,8 @@ pub struct Config {
     pub jwks_state_files: BTreeMap<Box<str>, PathBuf>,
     /// `upstreams`: where requests go, in the order of the file. [`RouteConfig::upstream`] counts in it.
     pub upstreams: Vec<UpstreamConfig>,
+    /// `resolver`: how the names of upstreams are resolved.
+    pub resolver: ResolverConfig,
     /// `routes`: what is served. At least one, no two that match the same requests, no label twice.
     pub routes: Vec<RouteConfig>,
     /// `token`: where a request carries its token.
@@ -56,6 +65,10 @@ pub struct Config {
     pub responses: ResponsesConfig,
     /// `limits`: what a client may ask for, and how long it may take.
     pub limits: LimitsConfig,
+    /// `access_log`: a line for each request. Default none.
+    pub access_log: Option<AccessLogConfig>,
+    /// `tracing`: where spans go. Default none are made.
+    pub tracing: Option<TracingConfig>,
     /// `server`: the process.
     pub server: ServerConfig,
 }
@@ -68,52 +81,6 @@ pub struct AdminConfig {
     pub address: SocketAddr,
     /// `token_file`: where the bearer token is that whoever changes something shows. Default none: nothing can be changed.
     pub token_file: Option<PathBuf>,
-}
-
-/// One of `upstreams`.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub struct UpstreamConfig {
-    /// The name that routes call it by: 1 to 64 letters, digits, `.`, `_` and `-`.
-    pub name: Box<str>,
-    /// `endpoints`: the servers behind it. At least one, no address twice, not all with weight 0.
-    pub endpoints: Vec<EndpointConfig>,
-    /// `balance`: how a request chooses its endpoint. Default `round_robin`.
-    pub balance: Balance,
-    /// `timeouts`: how long an endpoint may take.
-    pub timeouts: TimeoutsConfig,
-    /// `protocol`: what is spoken with the endpoints. Default `http1`.
-    pub protocol: UpstreamProtocol,
-    /// `tls`: how the endpoints prove who they are. Default: they are spoken to in clear text.
-    pub tls: Option<UpstreamTlsConfig>,
-}
-
-/// One of an upstream's `endpoints`.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub struct EndpointConfig {
-    /// `address`: an IP address and a port from 1. Names are not resolved. No default.
-    pub address: SocketAddr,
-    /// `weight`: its share of the requests, next to the other weights. 0 to 256, default 1; with 0 it gets none.
-    pub weight: u32,
-}
-
-/// How a request chooses its endpoint.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Balance {
-    /// `round_robin`: one after the other, by weight.
-    RoundRobin,
-}
-
-/// `timeouts` of an upstream. Each from 1 millisecond to 24 hours.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub struct TimeoutsConfig {
-    /// `connect`: for the connection to be made. Default 1 second.
-    pub connect: Duration,
-    /// `read`: between two reads of the response. Default 30 seconds.
-    pub read: Duration,
-    /// `write`: for each write of the request. Default 30 seconds.
-    pub write: Duration,
-    /// `idle`: for which an unused connection is kept. Default 60 seconds.
-    pub idle: Duration,
 }
 
 /// One of `routes`.
@@ -133,6 +100,8 @@ pub struct RouteConfig {
     /// `timeout`: for the whole request, from the end of its head to the end of the response. From 1 millisecond to 24 hours.
     /// Default: none, only the upstream's `timeouts` count. Not for a WebSocket that is open.
     pub timeout: Option<Duration>,
+    /// `rate_limit`: how many requests each caller has. Default none: as many as it likes.
+    pub rate_limit: Option<RateLimitConfig>,
 }
 
 /// `token`.

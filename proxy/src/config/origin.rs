@@ -8,7 +8,7 @@ use std::str::FromStr;
 
 use thiserror::Error;
 
-use super::pattern::HostPattern;
+use super::host_port::host_port;
 
 /// An origin: scheme, host and, unless it is the scheme's own, port. Lower case, no path, not `null`.
 #[derive(Clone, Debug, PartialEq, Eq, Hash)]
@@ -66,17 +66,9 @@ impl FromStr for Origin {
 
 fn as_sent(text: &str) -> Option<String> {
     let (scheme, authority) = text.split_once("://").filter(|(scheme, _)| is_scheme(scheme))?;
-    let (host, port) = match authority.rsplit_once(':') {
-        Some((host, port)) if !port.ends_with(']') => (host, Some(port)),
-        Some(_) | None => (authority, None),
-    };
     let scheme = scheme.to_ascii_lowercase();
-    let host: HostPattern = host.parse().ok()?;
-    let port = match port {
-        Some(port) => Some(port.parse::<u16>().ok().filter(|port| *port > 0 && is_digits(authority))?),
-        None => None,
-    };
-    let port = port.filter(|port| default_port(&scheme) != Some(*port)).map(|port| format!(":{port}"));
+    let (host, port) = host_port(authority)?;
+    let port = port.filter(|port| default_port(&scheme) != Some(port.get())).map(|port| format!(":{port}"));
     Some(format!("{scheme}://{host}{}", port.unwrap_or_default()))
 }
 
@@ -84,11 +76,6 @@ fn as_sent(text: &str) -> Option<String> {
 fn is_scheme(text: &str) -> bool {
     text.starts_with(|c: char| c.is_ascii_alphabetic())
         && text.bytes().all(|byte| byte.is_ascii_alphanumeric() || b"+-.".contains(&byte))
-}
-
-/// Whether what follows the last colon is digits alone: a number may also be read from `+80`.
-fn is_digits(authority: &str) -> bool {
-    authority.rsplit(':').next().is_some_and(|port| port.bytes().all(|byte| byte.is_ascii_digit()))
 }
 
 fn default_port(scheme: &str) -> Option<u16> {

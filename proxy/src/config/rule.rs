@@ -9,6 +9,8 @@ use cognigate_auth::pool::{InvalidEndpoint, InvalidPoolId, InvalidRegion};
 use thiserror::Error;
 
 use super::{
+    collector::InvalidCollector,
+    dns::InvalidDnsName,
     origin::InvalidOrigin,
     pattern::{InvalidHost, InvalidMethods, InvalidPathPattern, InvalidRewrite},
     redis::InvalidRedisAddress,
@@ -38,6 +40,9 @@ pub enum BrokenRule {
     /// Certificates to compare with, and no TLS that would show one.
     #[error("has no effect without TLS: write rediss:// in `url`, or leave `ca` out")]
     AuthorityWithoutTls,
+    /// Text to look for in a body that is none, or too much of it.
+    #[error("has {0} bytes: 1 to 256 are allowed")]
+    BodyText(usize),
     /// A cache too small to hold anything, or larger than any machine has use for.
     #[error("{found} is not a size for the cache: 0 (off), or from {least} to {most}")]
     CacheSize {
@@ -60,9 +65,15 @@ pub enum BrokenRule {
     /// A pool that does not say whose tokens it takes.
     #[error("neither `client_ids` nor `any_client: true`: list the app clients that may call, or admit all of them")]
     ClientsMissing,
+    /// Not the address of a collector.
+    #[error(transparent)]
+    Collector(#[from] InvalidCollector),
     /// Not the name of a cookie (RFC 6265 section 4.1.1).
     #[error("{0:?} is not a cookie name: letters, digits and !#$%&'*+-.^_`|~ are allowed")]
     CookieName(String),
+    /// Not a name to resolve.
+    #[error(transparent)]
+    DnsName(#[from] InvalidDnsName),
     /// One thing twice in a list.
     #[error("{0} is listed twice")]
     Duplicate(String),
@@ -75,6 +86,12 @@ pub enum BrokenRule {
     /// Not an address that keys may be trusted from.
     #[error(transparent)]
     Endpoint(#[from] InvalidEndpoint),
+    /// An upstream that lists its servers and also names them.
+    #[error("`endpoints` and `dns` exclude each other: list the servers, or give the name that they are found by")]
+    EndpointsContradict,
+    /// An upstream without servers.
+    #[error("neither `endpoints` nor `dns`: list the servers, or give the name that they are found by")]
+    EndpointsMissing,
     /// Not a path.
     #[error("{0:?} is not the path of a file: at least one character, none of them a control character")]
     FilePath(String),
@@ -86,6 +103,23 @@ pub enum BrokenRule {
         /// What the system said.
         cause: String,
     },
+    /// A file that the configuration has written, and that cannot be.
+    #[error("{file:?} cannot be written: {cause}")]
+    FileUnwritable {
+        /// The file.
+        file: PathBuf,
+        /// What the system said.
+        cause: String,
+    },
+    /// Not what requests can be told apart by.
+    #[error("{0:?} is not a key of requests: sub, source_ip or header:NAME is needed")]
+    HashKey(String),
+    /// Hashing, and nothing to hash.
+    #[error("missing: `consistent_hash` needs what requests are told apart by (sub, source_ip or header:NAME)")]
+    HashKeyMissing,
+    /// Something to hash, and no hashing.
+    #[error("has no effect without `balance: consistent_hash`")]
+    HashKeyUnused,
     /// Not the name of a header field (RFC 9110 section 5.1).
     #[error("{0:?} is not a header name: letters, digits and !#$%&'*+-.^_`|~ are allowed")]
     HeaderName(String),
@@ -128,12 +162,35 @@ pub enum BrokenRule {
         /// The key of the other route.
         other: String,
     },
+    /// A quantity below another one.
+    #[error("{found} is less than `{key}` ({least})")]
+    LessThanKey {
+        /// The quantity, as it may be written.
+        found: String,
+        /// The key of the other.
+        key: &'static str,
+        /// The other, as it may be written.
+        least: String,
+    },
     /// Not methods.
     #[error(transparent)]
     Methods(#[from] InvalidMethods),
+    /// A quantity above another one.
+    #[error("{found} is more than `{key}` ({most})")]
+    MoreThanKey {
+        /// The quantity, as it may be written.
+        found: String,
+        /// The key of the other.
+        key: &'static str,
+        /// The other, as it may be written.
+        most: String,
+    },
     /// Not a name for a user pool or an upstream.
     #[error("{0:?} is not a name: 1 to 64 letters, digits, `.`, `_` and `-` are allowed")]
     Name(String),
+    /// Callers who are counted where nobody is known.
+    #[error("`auth: none` verifies no token, so nobody is known by it: `source_ip` is what an open route can count by")]
+    NobodyToLimit,
     /// Not an origin as browsers write it.
     #[error(transparent)]
     Origin(#[from] InvalidOrigin),
@@ -161,6 +218,21 @@ pub enum BrokenRule {
     /// Not a name that can be shown.
     #[error("{0:?} is not allowed: 1 to 128 characters, none of them a control character")]
     Printable(String),
+    /// A question or an answer, where neither is.
+    #[error("has no effect with `tcp: true`: only a check with `path` asks for something")]
+    ProbeAsksNothing,
+    /// A check that asks nothing.
+    #[error("neither `path` nor `tcp: true`: say what endpoints are asked for, or that a connection is enough")]
+    ProbeMissing,
+    /// Not what can be asked for.
+    #[error(
+        "{0:?} is not a path to ask for: a slash, then printable ASCII as it stands in a URL, at most 1024 bytes (other \
+         characters as %XX)"
+    )]
+    ProbePath(String),
+    /// A check that asks for something and for nothing.
+    #[error("`path` and `tcp: true` exclude each other: ask for something, or only for a connection")]
+    ProbesContradict,
     /// Nothing to choose a protocol with.
     #[error("`auto` is chosen in the TLS handshake, and there is no `tls`: write http1 or http2")]
     ProtocolNeedsTls,
@@ -176,6 +248,11 @@ pub enum BrokenRule {
     /// Port 0, where a port is connected to.
     #[error("{0} has port 0: a port from 1 to 65535 is needed")]
     PortZero(SocketAddr),
+    /// Not a host that a request can name.
+    #[error(
+        "{0:?} is not a host: a host name or an IP address is needed, or with a port (items.internal, [fd00::1]:8080)"
+    )]
+    RequestHost(String),
     /// Not a rewrite of the route's path.
     #[error(transparent)]
     Rewrite(#[from] InvalidRewrite),
@@ -201,9 +278,9 @@ pub enum BrokenRule {
         /// The issuer.
         issuer: String,
     },
-    /// A file that two would write.
+    /// A file that is written, of two keys.
     #[error("{file:?} is the file of {other} too: each needs its own")]
-    SameStateFile {
+    SameFile {
         /// The file.
         file: PathBuf,
         /// The key that has it already.

@@ -2,6 +2,8 @@
 
 mod defaults;
 mod schema;
+mod telemetry;
+mod upstreams;
 
 use std::{cell::Cell, fs, num::NonZeroUsize, path::PathBuf, time::Duration};
 
@@ -15,8 +17,8 @@ use serde_yaml::Value;
 use super::{
     MAX_FILE_BYTES, load,
     model::{
-        AllowedOrigins, Balance, ClientCertificates, Config, CorsConfig, Profile, RedisConfig, RevocationConfig,
-        UpstreamProtocol, UpstreamTlsConfig,
+        AllowedOrigins, Balance, ClientCertificates, Config, CorsConfig, EndpointConfig, Endpoints, Profile,
+        RedisConfig, RevocationConfig, UpstreamConfig, UpstreamProtocol, UpstreamTlsConfig,
     },
     parse,
     pattern::MethodSet,
@@ -36,6 +38,13 @@ fn read(name: &str) -> String {
 
 fn good(text: &str) -> Config {
     parse(FILE, text).unwrap_or_else(|errors| panic!("{errors}\n{text}"))
+}
+
+fn listed(upstream: &UpstreamConfig) -> &[EndpointConfig] {
+    match &upstream.endpoints {
+        Endpoints::Discovered(name) => panic!("{name:?}"),
+        Endpoints::Listed(endpoints) => endpoints,
+    }
 }
 
 /// The errors, each without the name of the file.
@@ -62,7 +71,7 @@ fn the_sample_file_is_read_as_it_says() {
     assert_eq!(*policy.scopes_any, ["items/read", "items/write"].map(Box::<str>::from));
     assert!(config.routes[1].auth.is_none());
     assert!(config.routes[0].rewrite.is_some() && config.routes[1].rewrite.is_none());
-    let weights: Vec<_> = config.upstreams[0].endpoints.iter().map(|endpoint| endpoint.weight).collect();
+    let weights: Vec<_> = listed(&config.upstreams[0]).iter().map(|endpoint| endpoint.weight).collect();
     assert_eq!(weights, [1, 2]);
     let sources = [TokenSource::Header(http::header::AUTHORIZATION), TokenSource::Cookie("session".into())];
     assert_eq!(config.token.sources, TokenSources::new(sources));
@@ -353,7 +362,7 @@ fn a_message_is_one_line_of_bounded_length() {
 
 #[test]
 fn a_password_is_not_repeated() {
-    for name in ["issuer_password", "redis_url_password"] {
+    for name in ["issuer_password", "redis_url_password", "tracing_otlp_password"] {
         let text = read(&format!("invalid/{name}.yaml"));
         assert!(text.contains("secret") && !errors(&text).concat().contains("secret"), "{name}");
     }

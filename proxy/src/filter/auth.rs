@@ -2,25 +2,28 @@
 //!
 //! Asks the authorizer about the request's token, where the route asks for one.
 
-use std::sync::Arc;
+use std::{net::IpAddr, sync::Arc};
 
-use cognigate_auth::cache::VerifiedToken;
+use cognigate_auth::{authorizer::Denial, cache::VerifiedToken};
 use pingora_http::RequestHeader;
 
 use crate::{
+    filter::failed_auth::{FailedAuth, Failures},
     response::Refusal,
     runtime::{Access, Route, Runtime},
 };
 
-/// The caller of a request, or none on an open route. Every decision is counted.
+/// The caller of a request, or none on an open route. Every decision is counted; none was made where too many tokens from
+/// `client` were forged, and this one is not remembered.
 ///
 /// # Errors
 ///
-/// [`Refusal`] of an ambiguous request or of one that the route does not admit.
+/// [`Refusal`] of an ambiguous request, of one that the route does not admit, or of a token that nobody looked at.
 pub async fn admit(
     runtime: &Runtime,
     route: &Route,
     request: &RequestHeader,
+    client: Option<IpAddr>,
 ) -> Result<Option<Arc<VerifiedToken>>, Refusal> {
     let (policy, decisions) = match &route.access {
         Access::Guarded { policy, decisions } => (policy, decisions),
@@ -30,14 +33,20 @@ pub async fn admit(
         }
     };
     let token = runtime.token_sources.read(&request.headers).map_err(|fault| Refusal::Ambiguous(fault.into()))?;
-    match runtime.authorizer.authorize(token, policy).await {
+    let failures = runtime.failed_auth.as_ref().zip(client).map(|(limit, client)| FailedAuth::of(limit, client));
+    let may_verify = || failures.as_ref().map_or(Ok(()), Failures::check);
+    match runtime.authorizer.authorize(token, policy, may_verify).await {
         Ok(token) => {
             decisions.ok.inc();
             Ok(Some(token))
         }
-        Err(rejection) => {
+        Err(Denial::Rejected(rejection)) => {
             decisions.count_rejection(rejection);
+            if let Some(failures) = &failures {
+                failures.count(rejection);
+            }
             Err(Refusal::Rejected(rejection))
         }
+        Err(Denial::Unverified(refusal)) => Err(refusal),
     }
 }

@@ -44,10 +44,10 @@ enum Origins {
 }
 
 impl Cors {
-    /// Makes the values. `fields_of_refusals` are the names of the fields that a page has to read to understand a response that
-    /// is made here.
+    /// Makes the values. `told` are the names of the fields that this proxy says something in, on any response;
+    /// `fields_of_refusals` are those that a page has to read as well to understand a response that is made here.
     #[must_use]
-    pub fn new(config: &CorsConfig, fields_of_refusals: &[&str]) -> Self {
+    pub fn new(config: &CorsConfig, told: &[&str], fields_of_refusals: &[&str]) -> Self {
         let CorsConfig { allow_origins, allow_methods, allow_headers, expose_headers, allow_credentials, max_age } =
             config;
         let origins = match allow_origins {
@@ -57,20 +57,15 @@ impl Cors {
             }
         };
         let names = |names: &[HeaderName]| names.iter().map(HeaderName::to_string).collect::<Vec<_>>();
-        let mut of_refusals = names(expose_headers);
-        for field in fields_of_refusals {
-            if !of_refusals.iter().any(|name| name == field) {
-                of_refusals.push((*field).to_owned());
-            }
-        }
+        let exposed = union(names(expose_headers), told);
         Self {
             origins,
             allows_credentials: *allow_credentials,
             methods: value(&allow_methods.to_string()),
             headers: value(&names(allow_headers).join(", ")),
             max_age: HeaderValue::from(max_age.as_secs()),
-            exposed: value(&names(expose_headers).join(", ")),
-            exposed_of_refusals: value(&of_refusals.join(", ")),
+            exposed: value(&exposed.join(", ")),
+            exposed_of_refusals: value(&union(exposed, fields_of_refusals).join(", ")),
         }
     }
 
@@ -164,6 +159,15 @@ impl Cors {
     }
 }
 
+fn union(mut names: Vec<String>, more: &[&str]) -> Vec<String> {
+    for name in more {
+        if !names.iter().any(|known| known == name) {
+            names.push((*name).to_owned());
+        }
+    }
+    names
+}
+
 /// Whether a browser asks for permission, before it sends what a page wants it to send.
 #[must_use]
 pub fn is_preflight(request: &RequestHeader) -> bool {
@@ -205,7 +209,7 @@ mod tests {
     }
 
     fn cors(config: &CorsConfig) -> Cors {
-        Cors::new(config, &["etag", "www-authenticate"])
+        Cors::new(config, &[], &["etag", "www-authenticate"])
     }
 
     fn request(method: &str, fields: &[(&'static str, &str)]) -> RequestHeader {
@@ -330,6 +334,18 @@ mod tests {
         let mut response = response(&[]);
         cors(&config()).mark_refusal(&request("GET", &[("origin", APP)]), &mut response).unwrap();
         assert_eq!(response.headers.get("access-control-expose-headers").unwrap(), "etag, www-authenticate");
+    }
+
+    #[test]
+    fn what_the_proxy_tells_can_be_read_on_every_response() {
+        let cors = Cors::new(&config(), &["ratelimit", "etag"], &["www-authenticate"]);
+        let exposed = |response: &ResponseHeader| {
+            response.headers.get("access-control-expose-headers").unwrap().to_str().unwrap().to_owned()
+        };
+        assert_eq!(exposed(&forwarded(&cors, &[("origin", APP)], &[])), "etag, ratelimit");
+        let mut refusal = response(&[]);
+        cors.mark_refusal(&request("GET", &[("origin", APP)]), &mut refusal).unwrap();
+        assert_eq!(exposed(&refusal), "etag, ratelimit, www-authenticate");
     }
 
     #[test]

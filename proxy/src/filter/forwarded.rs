@@ -71,7 +71,7 @@ impl Forwarding {
     /// Whether what a peer says about a request is believed.
     #[must_use]
     pub fn trusts(&self, arrival: Arrival) -> bool {
-        arrival.peer.is_some_and(|peer| self.trusted.iter().any(|network| network.contains(&peer)))
+        arrival.peer.is_some_and(|peer| self.trusts_address(peer))
     }
 
     /// Says where a request came from.
@@ -91,9 +91,43 @@ impl Forwarding {
         fill(request, arrival)
     }
 
+    /// Who asks: the peer or, where that is trusted, the last in `X-Forwarded-For` that is not. Nothing, where the peer has no
+    /// address.
+    ///
+    /// Each hop adds the one before it, so the list is read from its end, and only as far as who added is trusted: what a
+    /// client wrote itself lies before its own address. Where a hop did not say an address, it is who is known to have
+    /// asked. Ports are left out.
+    #[must_use]
+    pub fn client(&self, request: &RequestHeader, arrival: Arrival) -> Option<IpAddr> {
+        let mut client = arrival.peer?;
+        let fields = request.headers.get_all(FORWARDED_FOR).iter().rev();
+        let mut hops = fields.flat_map(|field| field.as_bytes().rsplit(|byte| *byte == b','));
+        while self.trusts_address(client) {
+            // RFC 9110 section 5.6.1.2: empty elements do not count.
+            let hop = hops.by_ref().map(<[u8]>::trim_ascii).find(|hop| !hop.is_empty());
+            match hop.and_then(address) {
+                Some(before) => client = before,
+                None => break,
+            }
+        }
+        Some(client)
+    }
+
+    fn trusts_address(&self, address: IpAddr) -> bool {
+        self.trusted.iter().any(|network| network.contains(&address))
+    }
+
     fn tells(&self, name: &HeaderName) -> bool {
         begins_alike(name, PREFIX) || self.names.iter().any(|ours| is_read_alike(ours, name))
     }
+}
+
+/// The address that a hop wrote down: bare, or with a port, or in brackets.
+fn address(hop: &[u8]) -> Option<IpAddr> {
+    let hop = str::from_utf8(hop).ok()?;
+    let bare = hop.strip_prefix('[').and_then(|rest| rest.strip_suffix(']')).unwrap_or(hop);
+    let address = bare.parse().or_else(|_| hop.parse().map(|with_port: std::net::SocketAddr| with_port.ip()));
+    address.ok().map(|address: IpAddr| address.to_canonical())
 }
 
 /// Adds the peer to those that the request passed.
@@ -233,6 +267,40 @@ mod tests {
             "x_forwarded_for: 192.0.2.4",
         ];
         assert_eq!(forwarded(&["10.0.0.0/8"], &CLAIMED, "[::ffff:10.1.2.3]:5", false), expected);
+    }
+
+    #[test]
+    fn a_client_is_who_the_last_trusted_hop_says() {
+        const PROXY: &str = "10.0.0.1";
+        for (case, peer, fields, expected) in [
+            ("a stranger says nothing", "192.0.2.9", &["198.51.100.1"][..], "192.0.2.9"),
+            ("a proxy that asks by itself", PROXY, &[], PROXY),
+            ("one hop", PROXY, &["198.51.100.1"], "198.51.100.1"),
+            ("what the client wrote before its own", PROXY, &["203.0.113.7, 198.51.100.1"], "198.51.100.1"),
+            ("the same in fields of their own", PROXY, &["203.0.113.7", "198.51.100.1"], "198.51.100.1"),
+            ("several trusted hops", PROXY, &["203.0.113.7, 198.51.100.1,10.9.9.9", "10.0.0.2"], "198.51.100.1"),
+            ("nobody but trusted hops", PROXY, &["10.0.0.3, 10.0.0.2"], "10.0.0.3"),
+            ("no address", PROXY, &["198.51.100.1, unknown"], PROXY),
+            ("no address behind a trusted hop", PROXY, &["198.51.100.1, _hidden, 10.0.0.2"], "10.0.0.2"),
+            ("no text", PROXY, &["198.51.100.1, \u{e9}"], PROXY),
+            ("empty elements", PROXY, &["198.51.100.1, ,", ""], "198.51.100.1"),
+            ("a port", PROXY, &["198.51.100.1:5000"], "198.51.100.1"),
+            ("IPv6", PROXY, &["2001:db8::7"], "2001:db8::7"),
+            ("brackets", PROXY, &["[2001:db8::7]"], "2001:db8::7"),
+            ("brackets and a port", PROXY, &["[2001:db8::7]:5"], "2001:db8::7"),
+            ("a mapped address", "::ffff:10.0.0.1", &["::ffff:10.0.0.2", "::ffff:198.51.100.1"], "198.51.100.1"),
+            ("a mapped hop", PROXY, &["198.51.100.1, [::ffff:10.0.0.2]:1"], "198.51.100.1"),
+        ] {
+            let mut request = RequestHeader::build("GET", b"/", None).unwrap();
+            for value in fields {
+                request.append_header("x-forwarded-for", HeaderValue::from_bytes(value.as_bytes()).unwrap()).unwrap();
+            }
+            let peer = SocketAddr::Inet((peer.parse::<IpAddr>().unwrap(), 5).into());
+            let forwarding = Forwarding::new(&["10.0.0.0/8".parse().unwrap()]);
+            let client = forwarding.client(&request, Arrival::new(Some(&peer), false, false));
+            assert_eq!(client, Some(expected.parse().unwrap()), "{case}");
+            assert_eq!(forwarding.client(&request, Arrival::default()), None, "{case}");
+        }
     }
 
     #[test]

@@ -69,6 +69,8 @@ mod tests {
             header_read_timeout: Duration::ZERO,
             idle_timeout: Duration::ZERO,
             websocket_idle_timeout: Duration::ZERO,
+            failed_auth_per_ip: None,
+            rate_limit_keys: 1024,
             requests_per_connection: 0,
             h2_streams: 1,
             h2_header_list_bytes: 0,

@@ -5,17 +5,14 @@
 //! A trusted proxy in front may have given one: it is kept if it is short and of characters that mean nothing to a log or a
 //! shell. Everybody else gets a new one: an id that a stranger chooses could be another request's.
 //!
-//! New ids have the form of a random UUID (RFC 9562 section 5.4). They tell requests apart and are no secret, so they come
-//! from a keyed hash of a counter: no lock, no system call, no global state.
+//! New ids have the form of a random UUID (RFC 9562 section 5.4).
 
-use std::sync::atomic::{AtomicU64, Ordering};
-
-use ahash::RandomState;
 use bytes::Bytes;
 use http::{HeaderName, HeaderValue};
 use pingora_core::Result;
 use pingora_http::RequestHeader;
 
+use super::{hex, number::Numbers};
 use crate::config::spelling::is_read_alike;
 
 /// The field, as it is written.
@@ -34,29 +31,24 @@ const HYPHENS: [usize; 4] = [8, 13, 18, 23];
 #[derive(Debug)]
 pub struct RequestIds {
     name: HeaderName,
-    hasher: RandomState,
-    drawn: AtomicU64,
+    numbers: Numbers,
 }
 
 impl RequestIds {
     /// Ids that no other process draws, as far as chance goes.
     #[must_use]
     pub fn new() -> Self {
-        Self { name: HeaderName::from_static("x-request-id"), hasher: RandomState::new(), drawn: AtomicU64::new(0) }
+        Self { name: HeaderName::from_static("x-request-id"), numbers: Numbers::new() }
     }
 
     /// An id that was not drawn before.
     pub fn draw(&self) -> HeaderValue {
-        let number = self.drawn.fetch_add(1, Ordering::Relaxed);
-        let [high, low] = [0_u8, 1].map(|half| self.hasher.hash_one((number, half)));
         // Version 4, variant 10.
-        let high = high & 0xffff_ffff_ffff_0fff | 0x4000;
-        let low = low & 0x3fff_ffff_ffff_ffff | 0x8000_0000_0000_0000;
-        let mut digits =
-            high.to_be_bytes().into_iter().chain(low.to_be_bytes()).flat_map(|byte| [byte >> 4, byte & 15]);
+        let number = self.numbers.draw_wide() & !(0xf << 76 | 0b11 << 62) | 4 << 76 | 0b10 << 62;
+        let mut digits = hex::digits(number.to_be_bytes());
         let text: [u8; UUID_CHARS] = std::array::from_fn(|place| match HYPHENS.contains(&place) {
             true => b'-',
-            false => digits.next().map_or(b'0', |digit| if digit < 10 { b'0' + digit } else { b'a' + digit - 10 }),
+            false => digits.next().unwrap_or(b'0'),
         });
         // Of an owner, so that no clone allocates.
         HeaderValue::from_maybe_shared(Bytes::from_owner(text)).unwrap_or_else(|_| HeaderValue::from_static("-"))

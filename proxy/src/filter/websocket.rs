@@ -120,7 +120,7 @@ mod tests {
             allow_credentials: false,
             max_age: Duration::ZERO,
         };
-        Cors::new(&config, &[])
+        Cors::new(&config, &[], &[])
     }
 
     #[test]

@@ -5,7 +5,7 @@
 
 use std::{
     collections::{HashMap, hash_map::Entry},
-    net::{IpAddr, Ipv6Addr},
+    net::IpAddr,
     sync::{
         Arc,
         atomic::{AtomicUsize, Ordering},
@@ -13,6 +13,8 @@ use std::{
 };
 
 use parking_lot::Mutex;
+
+use crate::subscriber::Subscriber;
 
 /// Locks that addresses are spread over. Each is held for one look at a map.
 const SHARDS: usize = 16;
@@ -23,11 +25,6 @@ pub struct Admission {
     open: AtomicUsize,
     addresses: [Mutex<HashMap<Subscriber, usize>>; SHARDS],
 }
-
-/// Whom an address belongs to: an IPv4 address alone, an IPv6 address by its /64, which is what one subscriber is given
-/// (RFC 6177).
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
-struct Subscriber(u64);
 
 /// The permission to be connected, until it is dropped.
 #[derive(Debug)]
@@ -45,8 +42,7 @@ impl Admission {
     }
 
     fn shard(&self, subscriber: Subscriber) -> Option<&Mutex<HashMap<Subscriber, usize>>> {
-        // Neighbours differ in the last bits of an IPv4 address and of a /64.
-        let place = subscriber.0 % u64::try_from(SHARDS).unwrap_or(1);
+        let place = subscriber.number() % u64::try_from(SHARDS).unwrap_or(1);
         self.addresses.get(usize::try_from(place).unwrap_or_default())
     }
 }
@@ -81,21 +77,6 @@ impl Drop for Permit {
             }
         }
     }
-}
-
-impl Subscriber {
-    fn of(address: IpAddr) -> Self {
-        match address.to_canonical() {
-            // No /64 of the global unicast space begins with 32 zero bits.
-            IpAddr::V4(address) => Self(u64::from(u32::from(address))),
-            IpAddr::V6(address) => Self(prefix(address)),
-        }
-    }
-}
-
-fn prefix(address: Ipv6Addr) -> u64 {
-    let [a, b, c, d, ..] = address.segments();
-    [a, b, c, d].into_iter().fold(0, |prefix, segment| prefix << 16 | u64::from(segment))
 }
 
 #[cfg(test)]

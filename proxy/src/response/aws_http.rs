@@ -21,7 +21,7 @@ pub(super) const FIELDS: [&str; 4] = ["www-authenticate", "apigw-requestid", "re
 /// Status and body: those of `rfc6750` but for what its gateway words differently.
 pub(super) const fn answer(refusal: Refusal) -> Answer {
     match refusal {
-        Refusal::BadGateway | Refusal::GatewayTimeout | Refusal::RequestTimeout => {
+        Refusal::BadGateway | Refusal::GatewayTimeout | Refusal::RequestTimeout | Refusal::UpstreamUnavailable => {
             Answer { status: StatusCode::SERVICE_UNAVAILABLE, body: r#"{"message":"Service Unavailable"}"# }
         }
         Refusal::BodyTooLarge => {
@@ -29,6 +29,7 @@ pub(super) const fn answer(refusal: Refusal) -> Answer {
         }
         Refusal::Ambiguous(_)
         | Refusal::BadRequest
+        | Refusal::FailedAuthLimit { .. }
         | Refusal::HeaderTooLarge
         | Refusal::HeadersTooMany
         | Refusal::Internal
@@ -91,6 +92,7 @@ mod tests {
         for (refusal, status, message) in [
             (Refusal::BadRequest, 400, "Bad Request"),
             (Refusal::BadGateway, 503, "Service Unavailable"),
+            (Refusal::UpstreamUnavailable, 503, "Service Unavailable"),
             (Refusal::GatewayTimeout, 503, "Service Unavailable"),
             (Refusal::Internal, 500, "Internal Server Error"),
             (Refusal::BodyTooLarge, 413, "Request Entity Too Large"),

@@ -35,7 +35,7 @@ const fn row(refusal: Refusal) -> (Answer, &'static str) {
         Refusal::Ambiguous(_) | Refusal::BadRequest => {
             (StatusCode::BAD_REQUEST, r#"{"message":"Bad Request"}"#, "BadRequestException")
         }
-        Refusal::BadGateway => (
+        Refusal::BadGateway | Refusal::UpstreamUnavailable => (
             StatusCode::GATEWAY_TIMEOUT,
             r#"{"message":"Network error communicating with endpoint"}"#,
             "InternalServerErrorException",
@@ -62,7 +62,7 @@ const fn row(refusal: Refusal) -> (Answer, &'static str) {
             "MissingAuthenticationTokenException",
         ),
         Refusal::OriginNotAllowed => (StatusCode::FORBIDDEN, r#"{"message":"Forbidden"}"#, "ForbiddenException"),
-        Refusal::RateLimited { .. } => {
+        Refusal::FailedAuthLimit { .. } | Refusal::RateLimited { .. } => {
             (StatusCode::TOO_MANY_REQUESTS, r#"{"message":"Too Many Requests"}"#, "TooManyRequestsException")
         }
         // API Gateway's own words for it (quotas, "Request URI too long").
@@ -95,11 +95,18 @@ mod tests {
         for (refusal, status, message, error_type) in [
             (Refusal::BadRequest, 400, "Bad Request", "BadRequestException"),
             (Refusal::BadGateway, 504, "Network error communicating with endpoint", "InternalServerErrorException"),
+            (
+                Refusal::UpstreamUnavailable,
+                504,
+                "Network error communicating with endpoint",
+                "InternalServerErrorException",
+            ),
             (Refusal::GatewayTimeout, 504, "Endpoint request timed out", "InternalServerErrorException"),
             (Refusal::Internal, 500, "Internal server error", "InternalServerErrorException"),
             (Refusal::BodyTooLarge, 413, "Request Too Long", "RequestTooLargeException"),
             (Refusal::NoRoute, 403, "Missing Authentication Token", "MissingAuthenticationTokenException"),
             (Refusal::RateLimited { retry_after: 1 }, 429, "Too Many Requests", "TooManyRequestsException"),
+            (Refusal::FailedAuthLimit { retry_after: 1 }, 429, "Too Many Requests", "TooManyRequestsException"),
         ] {
             let (answer, found) = row(refusal);
             assert_eq!(shown(&answer), (status, format!(r#"{{"message":"{message}"}}"#)), "{refusal:?}");

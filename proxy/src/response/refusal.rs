@@ -10,6 +10,9 @@ use crate::filter::hygiene::Fault;
 /// within that time.
 const KEYS_RETRY_SECONDS: u32 = 5;
 
+/// How soon a client may ask again when no endpoint is in rotation, in seconds. How soon one comes back is not known.
+const UPSTREAM_RETRY_SECONDS: u32 = 1;
+
 /// Why a request is answered here.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Refusal {
@@ -21,6 +24,11 @@ pub enum Refusal {
     BadRequest,
     /// The request's body is larger than allowed.
     BodyTooLarge,
+    /// Too many forged or garbled tokens came from the client's address: nobody looks at another that is not remembered.
+    FailedAuthLimit {
+        /// How soon one is looked at again, in seconds.
+        retry_after: u32,
+    },
     /// The upstream took too long.
     GatewayTimeout,
     /// The fields of the request's head add up to more than is allowed.
@@ -42,6 +50,8 @@ pub enum Refusal {
     Rejected(Rejection),
     /// The request took longer than its route allows.
     RequestTimeout,
+    /// No endpoint of the upstream is in rotation.
+    UpstreamUnavailable,
     /// The request's target is longer than allowed.
     UriTooLong,
 }
@@ -75,6 +85,7 @@ impl Refusal {
             Self::BadGateway => "bad_gateway",
             Self::BadRequest => "bad_request",
             Self::BodyTooLarge => "body_too_large",
+            Self::FailedAuthLimit { .. } => "failed_auth_limit",
             Self::GatewayTimeout => "gateway_timeout",
             Self::HeaderTooLarge => "header_too_large",
             Self::HeadersTooMany => "headers_too_many",
@@ -84,6 +95,7 @@ impl Refusal {
             Self::RateLimited { .. } => "rate_limited",
             Self::Rejected(rejection) => rejection.reason(),
             Self::RequestTimeout => "request_timeout",
+            Self::UpstreamUnavailable => "upstream_unavailable",
             Self::UriTooLong => "uri_too_long",
         }
     }
@@ -91,8 +103,9 @@ impl Refusal {
     /// How soon the client may ask again, in seconds, where waiting helps.
     pub(super) const fn retry_after(self) -> Option<u32> {
         match self {
-            Self::RateLimited { retry_after } => Some(retry_after),
+            Self::FailedAuthLimit { retry_after } | Self::RateLimited { retry_after } => Some(retry_after),
             Self::Rejected(Rejection::KeysUnavailable) => Some(KEYS_RETRY_SECONDS),
+            Self::UpstreamUnavailable => Some(UPSTREAM_RETRY_SECONDS),
             Self::Ambiguous(_)
             | Self::BadGateway
             | Self::BadRequest
@@ -121,8 +134,9 @@ impl Refusal {
             | Self::Internal
             | Self::OriginNotAllowed
             | Self::RequestTimeout
+            | Self::UpstreamUnavailable
             | Self::UriTooLong => false,
-            Self::NoRoute | Self::RateLimited { .. } | Self::Rejected(_) => true,
+            Self::FailedAuthLimit { .. } | Self::NoRoute | Self::RateLimited { .. } | Self::Rejected(_) => true,
         }
     }
 }

@@ -35,8 +35,11 @@ pub(super) const fn answer(refusal: Refusal) -> Answer {
         }
         Refusal::NoRoute => Answer { status: StatusCode::NOT_FOUND, body: r#"{"message":"Not Found"}"# },
         Refusal::OriginNotAllowed => Answer { status: StatusCode::FORBIDDEN, body: r#"{"message":"Forbidden"}"# },
-        Refusal::RateLimited { .. } => {
+        Refusal::FailedAuthLimit { .. } | Refusal::RateLimited { .. } => {
             Answer { status: StatusCode::TOO_MANY_REQUESTS, body: r#"{"message":"Too Many Requests"}"# }
+        }
+        Refusal::UpstreamUnavailable => {
+            Answer { status: StatusCode::SERVICE_UNAVAILABLE, body: r#"{"message":"Service Unavailable"}"# }
         }
         Refusal::UriTooLong => Answer { status: StatusCode::URI_TOO_LONG, body: r#"{"message":"URI Too Long"}"# },
         Refusal::Rejected(rejection) => match standing(rejection) {

@@ -34,23 +34,28 @@ pub(super) fn refusal_of(error: &Error, context: &RequestContext) -> Option<Refu
     }
 }
 
-/// One line for a request that failed on its way. Of the error only what cannot hold bytes of a message: an upstream's
+/// The line for a request that failed on its way, of which there is at most one a second for each upstream. Of the error only what cannot hold bytes of a message: an upstream's
 /// broken response, which may set cookies, is part of its text.
 pub(super) fn report(error: &Error, refusal: Option<Refusal>, context: &RequestContext) {
     let upstream = context.route().map_or("", |route| route.upstream.name());
-    let endpoint = context.endpoint.and_then(|place| context.route()?.upstream.address(place));
+    let endpoint = context.endpoint();
     let (source, kind) = (error.esource().as_str(), error.etype().as_str());
     let cause = error.root_cause().downcast_ref::<io::Error>().map(io::Error::kind);
     let reason = refusal.map_or("", Refusal::reason);
     let request_id = context.request_id.to_str().unwrap_or_default();
     if *error.esource() == ErrorSource::Downstream {
         tracing::debug!(request_id, upstream, source, kind, reason, ?cause, "the client broke off");
-    } else {
-        tracing::warn!(request_id, upstream, ?endpoint, source, kind, reason, ?cause, "request failed");
+        return;
+    }
+    match context.admit_line() {
+        Some(suppressed) => {
+            tracing::warn!(request_id, upstream, ?endpoint, source, kind, reason, ?cause, suppressed, "request failed");
+        }
+        None => tracing::debug!(request_id, upstream, ?endpoint, source, kind, reason, ?cause, "request failed"),
     }
 }
 
-fn is_timeout(error: &ErrorType) -> bool {
+pub(super) fn is_timeout(error: &ErrorType) -> bool {
     [ErrorType::ConnectTimedout, ErrorType::ReadTimedout, ErrorType::WriteTimedout].contains(error)
 }
 

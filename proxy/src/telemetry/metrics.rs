@@ -5,8 +5,13 @@
 //! Labels come from the configuration or from closed sets, never from a request. A series that a request touches is looked
 //! up once: when its route is built or, for a pair of method and status, when the first such request ends.
 
+mod access_log;
 mod listener;
+mod rate;
 mod reload;
+mod spans;
+mod upkeep;
+mod upstream;
 
 use std::{sync::OnceLock, time::Duration};
 
@@ -17,8 +22,13 @@ use prometheus::{
 };
 
 pub use self::{
+    access_log::AccessLogMetrics,
     listener::{CertificateMetrics, ListenerMetrics, OpenConnection},
+    rate::RateMetrics,
     reload::ReloadMetrics,
+    spans::SpanMetrics,
+    upkeep::UpkeepMetrics,
+    upstream::UpstreamMetrics,
 };
 
 /// The route label of requests that match none.
@@ -37,11 +47,13 @@ const OTHER_CODE: &str = "other";
 const DURATION_BUCKETS: [f64; 15] =
     [0.0001, 0.00025, 0.0005, 0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1.0, 5.0, 30.0];
 
-/// The reasons that a request, or a connection before its first, is turned away for before anyone asks who calls.
-pub const REJECTIONS: [&str; 14] = [
+/// The reasons that a request, or a connection before its first, is turned away for, but for those that a decision on who calls
+/// has.
+pub const REJECTIONS: [&str; 16] = [
     "body_too_large",
     "connection_limit",
     "connection_limit_per_ip",
+    "failed_auth_limit",
     "framing_ambiguous",
     "header_timeout",
     "header_too_large",
@@ -50,6 +62,7 @@ pub const REJECTIONS: [&str; 14] = [
     "origin_not_allowed",
     "path_ambiguous",
     "proxy_protocol_invalid",
+    "rate_limited",
     "request_timeout",
     "token_ambiguous",
     "uri_too_long",
@@ -62,12 +75,17 @@ pub struct ProxyMetrics {
     request_duration: HistogramVec,
     decisions: IntCounterVec,
     rejected: [IntCounter; REJECTIONS.len()],
-    upstream_duration: HistogramVec,
-    upstream_retries: IntCounterVec,
-    upstream_connections: IntCounterVec,
+    upstreams: upstream::UpstreamFamilies,
+    upkeep: upkeep::UpkeepFamilies,
     listeners: listener::ListenerFamilies,
+    /// What the rate limits keep in mind.
+    pub rate_limits: RateMetrics,
     /// What is counted about the configuration.
     pub reloads: ReloadMetrics,
+    /// What becomes of the lines of the access log.
+    pub access_log: AccessLogMetrics,
+    /// What is counted about the spans of requests.
+    pub spans: SpanMetrics,
 }
 
 /// What is counted about every request of a route, or of none.
@@ -86,19 +104,6 @@ pub struct DecisionMetrics {
     /// Requests with a token that was accepted.
     pub ok: IntCounter,
     rejected: [IntCounter; Rejection::ALL.len()],
-}
-
-/// The metrics of one upstream.
-#[derive(Clone, Debug)]
-pub struct UpstreamMetrics {
-    /// From the choice of an endpoint to the end of its response.
-    pub duration: Histogram,
-    /// Endpoints that were tried after another had failed.
-    pub retries: IntCounter,
-    /// Requests that went over a connection that was open already.
-    pub reused: IntCounter,
-    /// Requests that had a connection made.
-    pub connected: IntCounter,
 }
 
 impl ProxyMetrics {
@@ -121,7 +126,7 @@ impl ProxyMetrics {
         build.with_label_values(&[version, commit]).set(1);
         let rejected = counters(
             "cognigate_rejected_requests_total",
-            "Requests that were refused before anyone asked who calls.",
+            "Requests that were refused for another reason than who calls.",
             &["reason"],
         )?;
         let rejected = REJECTIONS.map(|reason| rejected.with_label_values(&[reason]));
@@ -142,23 +147,13 @@ impl ProxyMetrics {
                 &["route", "reason"],
             )?,
             rejected,
-            upstream_duration: histograms(
-                "cognigate_upstream_duration_seconds",
-                "From the choice of an endpoint to the end of its response.",
-                &["upstream"],
-            )?,
-            upstream_retries: counters(
-                "cognigate_upstream_retries_total",
-                "Endpoints that were tried after another had failed.",
-                &["upstream"],
-            )?,
-            upstream_connections: counters(
-                "cognigate_upstream_connections_total",
-                "Requests sent to an endpoint, by whether the connection was open already.",
-                &["upstream", "reused"],
-            )?,
+            upstreams: upstream::UpstreamFamilies::register(registry)?,
+            upkeep: upkeep::UpkeepFamilies::register(registry)?,
             listeners: listener::ListenerFamilies::register(registry)?,
+            rate_limits: RateMetrics::register(registry)?,
             reloads: ReloadMetrics::register(registry)?,
+            access_log: AccessLogMetrics::register(registry)?,
+            spans: SpanMetrics::register(registry)?,
         })
     }
 
@@ -189,12 +184,13 @@ impl ProxyMetrics {
     /// The metrics of an upstream.
     #[must_use]
     pub fn upstream(&self, name: &str) -> UpstreamMetrics {
-        UpstreamMetrics {
-            duration: self.upstream_duration.with_label_values(&[name]),
-            retries: self.upstream_retries.with_label_values(&[name]),
-            reused: self.upstream_connections.with_label_values(&[name, "true"]),
-            connected: self.upstream_connections.with_label_values(&[name, "false"]),
-        }
+        self.upstreams.upstream(name)
+    }
+
+    /// What is counted about keeping an upstream in order.
+    #[must_use]
+    pub fn upkeep(&self, upstream: &str) -> UpkeepMetrics {
+        self.upkeep.of(upstream)
     }
 
     /// Ends the series of routes, upstreams and listeners that there are not any more. A request that arrived when there
@@ -209,9 +205,8 @@ impl ProxyMetrics {
         reload::retain(&self.requests, "route", is_route);
         reload::retain(&self.request_duration, "route", is_route);
         reload::retain(&self.decisions, "route", is_route);
-        reload::retain(&self.upstream_duration, "upstream", &is_upstream);
-        reload::retain(&self.upstream_retries, "upstream", &is_upstream);
-        reload::retain(&self.upstream_connections, "upstream", &is_upstream);
+        self.upkeep.retain(&is_upstream);
+        self.upstreams.retain(is_upstream);
         self.listeners.retain(is_listener);
     }
 
@@ -240,6 +235,12 @@ impl DecisionMetrics {
 }
 
 impl RequestMetrics {
+    /// The label of the route.
+    #[must_use]
+    pub fn route(&self) -> &str {
+        &self.route
+    }
+
     /// Counts a request that ended.
     pub fn observe(&self, method: &Method, status: StatusCode, duration: Duration) {
         self.duration.observe(duration.as_secs_f64());

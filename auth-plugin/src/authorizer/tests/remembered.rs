@@ -161,8 +161,35 @@ fn every_decision_is_timed_once() {
             gate.reason(&token, &policy());
         }
         let metrics = &gate.authorizer.metrics;
-        assert_eq!(metrics.duration_cached.get_sample_count(), cached);
+        assert_eq!(metrics.duration_cached.count(), cached);
         assert_eq!(metrics.duration_verified.get_sample_count(), verified);
         assert_eq!(gate.hits_and_misses(), (cached, if cache > 0 { 1 } else { 0 }));
     }
+}
+
+/// Whoever may not have tokens verified still has those that were.
+#[tokio::test]
+async fn only_a_token_that_must_be_verified_asks_whether_it_may() {
+    let gate = Gate::new(CACHE);
+    let (known, unknown) = (token(TokenUse::Id, &unchanged()), token(TokenUse::Id, &json!({ "sub": "another" })));
+    assert_eq!(gate.reason(&known, &policy()), "ok");
+    let ask = async |token: Option<&str>, answer: Result<(), &'static str>| {
+        let mut asked = 0;
+        let may_verify = || {
+            asked += 1;
+            answer
+        };
+        let token = token.map(|token| RawToken::new(token.as_bytes()));
+        let verdict = gate.authorizer.authorize(token, &policy(), may_verify).await;
+        (verdict.map(drop), asked)
+    };
+    assert_eq!(ask(Some(&known), Err("no")).await, (Ok(()), 0));
+    assert_eq!(ask(None, Err("no")).await, (Err(Denial::Rejected(Rejection::TokenMissing)), 0));
+    let before = gate.hits_and_misses();
+    assert_eq!(ask(Some(&unknown), Err("no")).await, (Err(Denial::Unverified("no")), 1));
+    assert_eq!(ask(Some("garbage"), Err("no")).await, (Err(Denial::Unverified("no")), 1));
+    assert_eq!(gate.hits_and_misses(), before, "nothing was verified");
+    assert_eq!(ask(Some("garbage"), Ok(())).await, (Err(Denial::Rejected(Rejection::TokenMalformed)), 1));
+    assert_eq!(ask(Some(&unknown), Ok(())).await, (Ok(()), 1));
+    assert_eq!(ask(Some(&unknown), Err("no")).await, (Ok(()), 0));
 }

@@ -50,7 +50,7 @@ impl Serving {
 
     /// Waits for the last connection, for the grace time to be over or for so many further orders to stop, whichever is first.
     pub(super) async fn wind_down(self, patience: usize, order: &mut impl AsyncFnMut() -> Order) {
-        let Self { config, drain, stop_serving, stop_admin, .. } = self;
+        let Self { config, runtime, drain, stop_serving, stop_admin, .. } = self;
         let grace = config.server.shutdown_grace;
         drain.begin();
         tracing::info!(connections = drain.connections(), "stopping");
@@ -76,6 +76,10 @@ impl Serving {
                 tracing::warn!(connections = drain.connections(), "stopped with requests in flight: shutdown_grace is over");
             }
             () = again => tracing::warn!(connections = drain.connections(), "stopped at once"),
+        }
+        let tracer = runtime.load().tracer.clone();
+        if let Some(tracer) = tracer {
+            tracer.flush().await;
         }
         // The admin listener answers to the end, so that readiness can be seen to be gone.
         let _ = stop_admin.send(true);

@@ -1,7 +1,8 @@
 //! `listeners` and `admin`: the addresses that are bound.
 
-use std::{collections::HashMap, net::SocketAddr, path::Path};
+use std::{collections::HashMap, net::SocketAddr};
 
+use super::NamedFiles;
 use crate::config::{
     file::{AdminSection, ListenerSection, Scalar},
     finding::At,
@@ -30,7 +31,7 @@ impl Bound {
 pub(super) fn listeners(
     sections: Vec<ListenerSection>,
     bound: &mut Bound,
-    folder: &Path,
+    files: &mut NamedFiles,
     at: &At<'_>,
 ) -> Vec<ListenerConfig> {
     if sections.is_empty() {
@@ -41,7 +42,7 @@ pub(super) fn listeners(
         let at = at.item(index);
         let address = bound.address(&address, &at.field("address"));
         let tls = match tls {
-            Some(section) => Some(super::tls::tls(section, folder, &at.field("tls"))?),
+            Some(section) => Some(super::tls::tls(section, files, &at.field("tls"))?),
             None => None,
         };
         Some(ListenerConfig { address: address?, tls, proxy_protocol })
@@ -49,9 +50,14 @@ pub(super) fn listeners(
     sections.into_iter().enumerate().filter_map(listener).collect()
 }
 
-pub(super) fn admin(section: AdminSection, bound: &mut Bound, folder: &Path, at: &At<'_>) -> Option<AdminConfig> {
+pub(super) fn admin(
+    section: AdminSection,
+    bound: &mut Bound,
+    files: &mut NamedFiles,
+    at: &At<'_>,
+) -> Option<AdminConfig> {
     let AdminSection { address: Scalar(address), token_file } = section;
     let address = bound.address(&address, &at.field("address"));
-    let token_file = super::path(token_file, folder, &at.field("token_file"));
+    let token_file = files.read_where_given(token_file, &at.field("token_file"));
     Some(AdminConfig { address: address?, token_file: token_file? })
 }

@@ -19,6 +19,7 @@ const CONNECTIONS: RangeInclusive<u64> = 1..=1_000_000;
 const CONNECTIONS_PER_IP: RangeInclusive<u64> = 0..=1_000_000;
 const HEADER_READ_TIMEOUT: RangeInclusive<Period> = Period::milliseconds(100)..=Period::hours(1);
 const IDLE_TIMEOUT: RangeInclusive<Period> = Period::milliseconds(100)..=Period::hours(24);
+const RATE_LIMIT_KEYS: RangeInclusive<u64> = 1024..=16_777_216;
 const REQUESTS_PER_CONNECTION: RangeInclusive<u64> = 0..=1_000_000_000;
 const H2_STREAMS: RangeInclusive<u64> = 1..=10_000;
 const H2_HEADER_LIST: RangeInclusive<ByteSize> = ByteSize::kibibytes(4)..=ByteSize::mebibytes(1);
@@ -34,6 +35,8 @@ pub(super) fn limits(section: LimitsSection, at: &At<'_>) -> Option<LimitsConfig
         header_read_timeout: Scalar(header_read_timeout),
         idle_timeout: Scalar(idle_timeout),
         websocket_idle_timeout: Scalar(websocket_idle_timeout),
+        failed_auth_per_ip: Scalar(failed_auth_per_ip),
+        rate_limit_keys: Scalar(rate_limit_keys),
         requests_per_connection: Scalar(requests_per_connection),
         h2_streams: Scalar(h2_streams),
         h2_header_list_bytes: Scalar(h2_header_list_bytes),
@@ -47,6 +50,7 @@ pub(super) fn limits(section: LimitsSection, at: &At<'_>) -> Option<LimitsConfig
     let header_read_timeout = at.field("header_read_timeout").within(header_read_timeout, &HEADER_READ_TIMEOUT);
     let idle_timeout = at.field("idle_timeout").within(idle_timeout, &IDLE_TIMEOUT);
     let websocket_idle_timeout = at.field("websocket_idle_timeout").within(websocket_idle_timeout, &IDLE_TIMEOUT);
+    let rate_limit_keys = at.field("rate_limit_keys").within(rate_limit_keys, &RATE_LIMIT_KEYS);
     let requests = at.field("requests_per_connection").within(requests_per_connection, &REQUESTS_PER_CONNECTION);
     let h2_streams = at.field("h2_streams").within(h2_streams, &H2_STREAMS);
     let h2_header_list = at.field("h2_header_list_bytes").within(h2_header_list_bytes, &H2_HEADER_LIST);
@@ -60,6 +64,8 @@ pub(super) fn limits(section: LimitsSection, at: &At<'_>) -> Option<LimitsConfig
         header_read_timeout: header_read_timeout?.0,
         idle_timeout: idle_timeout?.0,
         websocket_idle_timeout: websocket_idle_timeout?.0,
+        failed_auth_per_ip,
+        rate_limit_keys: usize::try_from(rate_limit_keys?).ok()?,
         requests_per_connection: u32::try_from(requests?).ok()?,
         h2_streams: u32::try_from(h2_streams?).ok()?,
         h2_header_list_bytes: u32::try_from(h2_header_list?.0).ok()?,

@@ -3,12 +3,12 @@
 use std::{
     collections::{BTreeMap, HashMap},
     ops::RangeInclusive,
-    path::{Path, PathBuf},
+    path::PathBuf,
 };
 
 use cognigate_auth::pool::{ClientRule, Issuer, IssuerEndpoint, JwksPolicy, JwksUri, PoolId, Region, UserPool};
 
-use super::{StateFiles, check_name, path, words};
+use super::{NamedFiles, check_name, words};
 use crate::config::{
     file::{JwksSection, Named, Period, Scalar, UserPoolSection},
     finding::At,
@@ -29,19 +29,13 @@ pub(super) struct UserPools {
     pub(super) state_files: BTreeMap<Box<str>, PathBuf>,
 }
 
-pub(super) fn user_pools(
-    Named(sections): Named<UserPoolSection>,
-    taken: &mut StateFiles,
-    folder: &Path,
-    at: &At<'_>,
-) -> UserPools {
+pub(super) fn user_pools(Named(sections): Named<UserPoolSection>, files: &mut NamedFiles, at: &At<'_>) -> UserPools {
     let (mut issuers, mut pools) = (Issuers::default(), UserPools::default());
     for (name, mut section) in sections {
         let at = at.field(&name);
         let file_at = at.field("jwks");
         let file_at = file_at.field("state_file");
-        if let Some(Some(file)) = path(section.jwks.state_file.take(), folder, &file_at) {
-            taken.check(&file, &file_at);
+        if let Some(Some(file)) = files.write_where_given(section.jwks.state_file.take(), &file_at) {
             pools.state_files.insert(name.as_str().into(), file);
         }
         pools.list.extend(user_pool(&name, section, &mut issuers, &at));

@@ -1,8 +1,8 @@
 //! `revocation`: which tokens are refused although they are valid.
 
-use std::{ops::RangeInclusive, path::Path};
+use std::ops::RangeInclusive;
 
-use super::{StateFiles, path};
+use super::{NamedFiles, printable, where_given};
 use crate::config::{
     file::{Period, RedisSection, RevocationSection, Scalar},
     finding::At,
@@ -17,36 +17,21 @@ const MAX_ENTRIES: RangeInclusive<u64> = 1..=16_777_216;
 /// `redis.timeout`: what a connection to another machine needs, and what somebody who revokes will wait.
 const TIMEOUT: RangeInclusive<Period> = Period::milliseconds(100)..=Period::seconds(10);
 
-/// The longest `redis.key` and `redis.username`, in characters.
-const MAX_WORD_CHARS: usize = 128;
-
-pub(super) fn revocation(
-    section: RevocationSection,
-    taken: &mut StateFiles,
-    folder: &Path,
-    at: &At<'_>,
-) -> Option<RevocationConfig> {
+pub(super) fn revocation(section: RevocationSection, files: &mut NamedFiles, at: &At<'_>) -> Option<RevocationConfig> {
     let RevocationSection { file, state_file, max_entries: Scalar(max_entries), redis: redis_section } = section;
-    let file = path(file, folder, &at.field("file"));
-    let state_file_at = at.field("state_file");
-    let state_file = path(state_file, folder, &state_file_at);
-    if let Some(Some(state_file)) = &state_file {
-        taken.check(state_file, &state_file_at);
-    }
+    let file = files.read_where_given(file, &at.field("file"));
+    let state_file = files.write_where_given(state_file, &at.field("state_file"));
     let max_entries = at.field("max_entries").within(max_entries, &MAX_ENTRIES);
-    let redis = redis_section.map(|section| redis(section, folder, &at.field("redis")));
+    let redis = redis_section.map(|section| redis(section, files, &at.field("redis")));
     Some(RevocationConfig {
         file: file?,
         state_file: state_file?,
         max_entries: usize::try_from(max_entries?).ok()?,
-        redis: match redis {
-            Some(redis) => Some(redis?),
-            None => None,
-        },
+        redis: where_given(redis)?,
     })
 }
 
-fn redis(section: RedisSection, folder: &Path, at: &At<'_>) -> Option<RedisConfig> {
+fn redis(section: RedisSection, files: &mut NamedFiles, at: &At<'_>) -> Option<RedisConfig> {
     let RedisSection { url: Scalar(url), ca, username, password_file, key: Scalar(key), timeout: Scalar(timeout) } =
         section;
     let address = at.field("url").accept(url.parse::<RedisAddress>());
@@ -56,12 +41,12 @@ fn redis(section: RedisSection, folder: &Path, at: &At<'_>) -> Option<RedisConfi
     if username.is_some() && password_file.is_none() {
         at.field("username").report(BrokenRule::UserWithoutPassword);
     }
-    let ca = path(ca, folder, &at.field("ca"));
+    let ca = files.read_where_given(ca, &at.field("ca"));
     let username = match username {
         Some(Scalar(username)) => printable(username, &at.field("username")).map(Some),
         None => Some(None),
     };
-    let password_file = path(password_file, folder, &at.field("password_file"));
+    let password_file = files.read_where_given(password_file, &at.field("password_file"));
     let key = printable(key, &at.field("key"));
     let timeout = at.field("timeout").within(timeout, &TIMEOUT);
     Some(RedisConfig {
@@ -72,13 +57,4 @@ fn redis(section: RedisSection, folder: &Path, at: &At<'_>) -> Option<RedisConfi
         key: key?,
         timeout: timeout?.0,
     })
-}
-
-/// A name that Redis and whoever looks at it can show.
-fn printable(text: String, at: &At<'_>) -> Option<Box<str>> {
-    let is_short = (1..=MAX_WORD_CHARS).contains(&text.chars().count());
-    match is_short && !text.contains(char::is_control) {
-        true => Some(text.into()),
-        false => at.refuse(BrokenRule::Printable(text)),
-    }
 }

@@ -8,11 +8,11 @@ use std::{
 
 use cognigate_auth::policy::{Policy, TokenUseRule};
 
-use super::{Names, words};
+use super::{Names, rate, words};
 use crate::config::{
     file::{AuthSection, MatchSection, Period, RequiredSection, RouteSection, Scalar},
     finding::At,
-    model::RouteConfig,
+    model::{RateLimitConfig, RouteConfig},
     pattern::{HostPattern, MethodSet, PathPattern, Rewrite, RouteMatch, Segment},
     rule::BrokenRule,
 };
@@ -36,6 +36,7 @@ struct Placed {
     upstream: Option<usize>,
     rewrite: Option<Rewrite>,
     timeout: Option<Duration>,
+    rate_limit: Option<RateLimitConfig>,
 }
 
 /// What a route asks of a caller; nothing if it is open.
@@ -53,8 +54,8 @@ pub(super) fn routes(sections: Vec<RouteSection>, pools: &Names, upstreams: &Nam
 }
 
 fn route(placed: Placed) -> Option<RouteConfig> {
-    let Placed { index: _, label, matches, auth, upstream, rewrite, timeout } = placed;
-    Some(RouteConfig { label, matches, auth: auth?, upstream: upstream?, rewrite, timeout })
+    let Placed { index: _, label, matches, auth, upstream, rewrite, timeout, rate_limit } = placed;
+    Some(RouteConfig { label, matches, auth: auth?, upstream: upstream?, rewrite, timeout, rate_limit })
 }
 
 fn placed(index: usize, section: RouteSection, pools: &Names, upstreams: &Names, at: &At<'_>) -> Option<Placed> {
@@ -65,16 +66,20 @@ fn placed(index: usize, section: RouteSection, pools: &Names, upstreams: &Names,
         upstream: Scalar(upstream),
         rewrite: rewrite_section,
         timeout,
+        rate_limit,
     } = section;
     let name = name.map(|Scalar(name)| checked_label(name, &at.field("name")));
     let matches = matches(match_section, &at.field("match"));
     let auth = auth(auth_section, pools, &at.field("auth"));
     let upstream = upstreams.place_of(&upstream, &at.field("upstream"));
     let timeout = timeout.and_then(|Scalar(timeout)| at.field("timeout").within(timeout, &TIMEOUT));
+    let timeout = timeout.map(|Period(timeout)| timeout);
+    let is_open = matches!(auth, Some(None));
+    let rate_limit = rate_limit.and_then(|section| rate::rate_limit(section, is_open, &at.field("rate_limit")));
     let matches = matches?;
     let rewrite = rewrite(rewrite_section, &matches.path, &at.field("rewrite"));
     let label = name.unwrap_or_else(|| default_label(&matches)).into();
-    Some(Placed { index, label, matches, auth, upstream, rewrite, timeout: timeout.map(|Period(timeout)| timeout) })
+    Some(Placed { index, label, matches, auth, upstream, rewrite, timeout, rate_limit })
 }
 
 fn matches(section: MatchSection, at: &At<'_>) -> Option<RouteMatch> {

@@ -1,8 +1,6 @@
 //! `listeners[].tls`: which files, not what is in them.
 
-use std::path::Path;
-
-use super::file;
+use super::NamedFiles;
 use crate::config::{
     file::{CertificateSection, Scalar, TlsSection},
     finding::At,
@@ -10,13 +8,13 @@ use crate::config::{
     rule::BrokenRule,
 };
 
-pub(super) fn tls(section: TlsSection, folder: &Path, at: &At<'_>) -> Option<TlsConfig> {
+pub(super) fn tls(section: TlsSection, files: &mut NamedFiles, at: &At<'_>) -> Option<TlsConfig> {
     let TlsSection { certificates, client_ca, client_certificates } = section;
     if client_ca.is_none() && client_certificates.is_some() {
         at.field("client_certificates").report(BrokenRule::ClientCaMissing);
     }
-    let certificates = self::certificates(certificates, folder, &at.field("certificates"));
-    let client_ca = super::path(client_ca, folder, &at.field("client_ca"))?;
+    let certificates = self::certificates(certificates, files, &at.field("certificates"));
+    let client_ca = files.read_where_given(client_ca, &at.field("client_ca"))?;
     Some(TlsConfig {
         certificates,
         client_ca,
@@ -24,14 +22,14 @@ pub(super) fn tls(section: TlsSection, folder: &Path, at: &At<'_>) -> Option<Tls
     })
 }
 
-fn certificates(sections: Vec<CertificateSection>, folder: &Path, at: &At<'_>) -> Vec<CertificateConfig> {
+fn certificates(sections: Vec<CertificateSection>, files: &mut NamedFiles, at: &At<'_>) -> Vec<CertificateConfig> {
     if sections.is_empty() {
         at.report(BrokenRule::Empty);
     }
     let certificate = |(index, section)| {
-        let CertificateSection { cert: Scalar(cert), key: Scalar(key) } = section;
+        let CertificateSection { cert, key } = section;
         let at = at.item(index);
-        let (cert, key) = (file(cert, folder, &at.field("cert")), file(key, folder, &at.field("key")));
+        let (cert, key) = (files.read(cert, &at.field("cert")), files.read(key, &at.field("key")));
         Some(CertificateConfig { cert: cert?, key: key? })
     };
     sections.into_iter().enumerate().filter_map(certificate).collect()

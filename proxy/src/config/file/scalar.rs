@@ -11,7 +11,7 @@ use serde::{
     de::{Error, Unexpected, Visitor},
 };
 
-use crate::config::model::{Balance, Profile};
+use crate::config::model::Profile;
 
 /// A value that the file gives as a single scalar.
 #[derive(Clone, Copy, Default)]
@@ -29,6 +29,11 @@ pub(in crate::config) trait FromScalar: Sized {
 
     /// From a whole number.
     fn from_number(_: u64) -> Option<Self> {
+        None
+    }
+
+    /// From a number with a fraction or an exponent.
+    fn from_float(_: f64) -> Option<Self> {
         None
     }
 
@@ -61,6 +66,10 @@ impl<T: FromScalar> Visitor<'_> for ScalarVisitor<T> {
         T::from_number(found).ok_or_else(|| E::invalid_value(Unexpected::Unsigned(found), &self))
     }
 
+    fn visit_f64<E: Error>(self, found: f64) -> Result<T, E> {
+        T::from_float(found).ok_or_else(|| E::invalid_value(Unexpected::Float(found), &self))
+    }
+
     fn visit_str<E: Error>(self, found: &str) -> Result<T, E> {
         T::from_text(found).ok_or_else(|| E::invalid_value(Unexpected::Str(found), &self))
     }
@@ -87,14 +96,6 @@ impl FromScalar for String {
 
     fn from_text(found: &str) -> Option<Self> {
         Some(found.to_owned())
-    }
-}
-
-impl FromScalar for Balance {
-    const EXPECTED: &'static str = "`round_robin`";
-
-    fn from_text(found: &str) -> Option<Self> {
-        (found == "round_robin").then_some(Self::RoundRobin)
     }
 }
 
@@ -228,7 +229,7 @@ impl fmt::Display for ByteSize {
 }
 
 /// `30s` as its digits' value and what follows them.
-fn quantity(text: &str) -> Option<(u64, &str)> {
+pub(super) fn quantity(text: &str) -> Option<(u64, &str)> {
     let (digits, unit) = text.split_at_checked(text.find(|c: char| !c.is_ascii_digit())?)?;
     Some((digits.parse().ok()?, unit))
 }

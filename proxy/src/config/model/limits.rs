@@ -2,6 +2,8 @@
 
 use std::time::Duration;
 
+use super::rate::Rate;
+
 /// `limits`: what a client may ask for, and how long it may take.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct LimitsConfig {
@@ -28,6 +30,15 @@ pub struct LimitsConfig {
     /// `websocket_idle_timeout`: for which nothing may go through a WebSocket, either way. 100 milliseconds to 24 hours,
     /// default 5 minutes.
     pub websocket_idle_timeout: Duration,
+    /// `failed_auth_per_ip`: how many forged or garbled tokens one IPv4 address or IPv6 /64 may send: what is beyond gets no
+    /// new token verified from there, while tokens that are remembered are served. As many at once as the rate counts. Default
+    /// 0, which is nothing here: no limit, because where a hop hides the addresses of clients one of them would lock out
+    /// all the others.
+    pub failed_auth_per_ip: Option<Rate>,
+    /// `rate_limit_keys`: how many callers the rate limits keep in mind, 16 bytes each. Beyond, those are forgotten
+    /// whose limit has the most, and of them who has the least to answer for. Rounded up to a multiple of 1024; a reload that changes it forgets what everybody has used. 1024
+    /// to 16 777 216, default 1 048 576.
+    pub rate_limit_keys: usize,
     /// `requests_per_connection`: after how many a connection is closed. Default 10 000, at most 1 000 000 000; 0: no limit.
     pub requests_per_connection: u32,
     /// `h2_streams`: how many requests an HTTP/2 connection may have open. Default 100, 1 to 10 000. Each keeps at most 64 KiB

@@ -11,7 +11,7 @@ fn the_minimal_file_has_every_default() {
     assert_eq!(pool.jwks_uri.as_str(), format!("{}/.well-known/jwks.json", pool.issuer.as_str()));
     assert_eq!((pool.clock_skew, pool.jwks), (Duration::ZERO, JwksPolicy::default()));
     let upstream = &config.upstreams[0];
-    assert_eq!((upstream.balance, upstream.endpoints[0].weight), (Balance::RoundRobin, 1));
+    assert_eq!((&upstream.balance, listed(upstream)[0].weight), (&Balance::RoundRobin, 1));
 }
 
 #[test]

@@ -10,8 +10,8 @@ use crate::config::SCHEMA;
 /// Broken in a way that YAML knows and a schema does not: it sees a document that was read.
 const OF_YAML: [&str; 4] = ["duplicate key", "merge keys", "alias", "a key that is text"];
 
-/// Text that looks like another kind of value, or a number beyond what can be counted.
-const BEYOND_A_SCHEMA: [&str; 3] = ["\"8761h\"", "\"010\"", "\"yes\""];
+/// Text that looks like another kind of value, a number beyond what can be counted, or a range that ends before it begins.
+const BEYOND_A_SCHEMA: [&str; 4] = ["\"8761h\"", "\"010\"", "\"yes\"", "\"504-502\""];
 
 fn document(text: &str) -> Option<Json> {
     serde_yaml::from_str(text).ok()

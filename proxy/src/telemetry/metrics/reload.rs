@@ -16,6 +16,8 @@ pub struct ReloadMetrics {
     pub success: IntCounter,
     /// Configurations that were refused.
     pub failure: IntCounter,
+    /// 1, or 0 from when a configuration was refused to when one is taken again.
+    pub is_last_successful: IntGauge,
     /// When the configuration that is served was loaded, in seconds since 1970; also at start.
     pub last_success: IntGauge,
 }
@@ -25,6 +27,10 @@ impl ReloadMetrics {
         let reloads =
             Opts::new("cognigate_config_reloads_total", "Times the configuration was loaded anew, by result.");
         let reloads = registered(registry, IntCounterVec::new(reloads, &["result"])?)?;
+        let is_last_successful = IntGauge::new(
+            "cognigate_config_last_reload_successful",
+            "Whether the configuration that was offered last is the one that is served: 1, or 0.",
+        )?;
         let last_success = IntGauge::new(
             "cognigate_config_last_reload_success_timestamp_seconds",
             "When the configuration that is served was loaded.",
@@ -32,6 +38,7 @@ impl ReloadMetrics {
         Ok(Self {
             success: reloads.with_label_values(&["success"]),
             failure: reloads.with_label_values(&["failure"]),
+            is_last_successful: registered(registry, is_last_successful)?,
             last_success: registered(registry, last_success)?,
         })
     }
