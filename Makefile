@@ -7,16 +7,17 @@ FUZZ_SECONDS ?= 600
 FUZZ_TARGETS := config jwks path token
 
 CHAOS_SECONDS ?= 30
+DRILL_SECONDS ?= 5
 
 DENY_VERSION := 0.20.2
 FUZZ_VERSION := 0.13.2
 TOOLS := $(CURDIR)/target/tools
 DENY := PATH="$(TOOLS)/bin:$$PATH" cargo-deny
 
-.PHONY: help demo build test chaos test-client test-browser test-soak check bench fuzz tools
+.PHONY: help demo build test chaos test-client test-browser test-soak test-prometheus drills check bench bench-peers fuzz tools
 
 help: ## List these targets
-	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  make %-12s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
+	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  make %-15s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
 
 demo: ## Run a user pool, a sample upstream and the proxy on this machine (PORT=8080)
 	cargo run --locked -p cognigate -- demo --port $(PORT)
@@ -24,7 +25,7 @@ demo: ## Run a user pool, a sample upstream and the proxy on this machine (PORT=
 build: ## Build what is shipped: target/release/cognigate (slow: fat LTO)
 	cargo build --locked --release -p cognigate
 
-test: ## Run all Rust tests, those in the documentation included, but not `chaos`
+test: ## Run all Rust tests, those in the documentation included, but none that has a target of its own
 	tests/programs
 	CHAOS_SECONDS=0 cargo test --locked --workspace
 	cargo test --locked --manifest-path fuzz/Cargo.toml --target-dir $(CARGO_TARGET_DIR)
@@ -45,6 +46,16 @@ test-soak: ## Reload, swap certificates and hand over under load from wrk: no re
 	cargo build --locked -p cognigate
 	tests/soak/run $(CARGO_TARGET_DIR)/debug/cognigate
 
+test-prometheus: ## Check rules and alerts, and ask a real Prometheus every expression of the rules and the dashboard
+	tests/programs prometheus
+	promtool check rules deploy/prometheus/rules.yaml
+	promtool test rules deploy/prometheus/rules.test.yaml
+	cargo test --locked -p e2e --test monitoring
+
+drills: ## Let nginx upstreams fail in every way, DRILL_SECONDS each (5), and print what clients saw of it
+	tests/programs nginx
+	DRILL_SECONDS=$(DRILL_SECONDS) cargo test --locked -p e2e --test drills
+
 check: tools ## Check formatting, lints, documentation and dependencies
 	cargo fmt --all --check
 	cargo fmt --manifest-path fuzz/Cargo.toml --check
@@ -55,6 +66,9 @@ check: tools ## Check formatting, lints, documentation and dependencies
 
 bench: ## Run the micro benchmarks
 	cargo bench --locked -p benches
+
+bench-peers: ## Measure the proxy next to nginx, HAProxy and Envoy, and write docs/benchmarks (15 minutes after the build)
+	ROUNDS=$(ROUNDS) SECONDS=$(SECONDS) LOADS=$(LOADS) python3 benches/load
 
 fuzz: ## Look for bytes that break what must hold, FUZZ_SECONDS a target (600); needs a nightly compiler
 	@test -x "$(TOOLS)/bin/cargo-fuzz" || cargo install --locked --root "$(TOOLS)" cargo-fuzz --version $(FUZZ_VERSION)
