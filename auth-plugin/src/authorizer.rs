@@ -31,7 +31,7 @@ use crate::{
     rejection::Rejection,
     revocation::RevocationList,
     token::RawToken,
-    verifier::{DecodedToken, Demands},
+    verifier::DecodedToken,
 };
 
 /// What an authorizer is made from.
@@ -237,17 +237,16 @@ impl Authorizer {
     ) -> Result<Arc<VerifiedToken>, Refused<'_>> {
         let decoded = DecodedToken::decode(token);
         let decoded = witness.see("shape", decoded, || explanation::shape(token))?;
-        let unverified = decoded.read(witness)?;
+        let unverified = decoded.read(&self.forwarded_claims, witness)?;
         let iss = unverified.issuer();
         // An issuer that does not exist has issued nothing: what claims its name is not undecidable, it is forged.
         let issuer = self.issuers.find(iss).filter(|issuer| !issuer.store.is_denied()).ok_or(Rejection::IssuerUnknown);
         let issuer = issuer.and_then(|issuer| policy.check_pool(&issuer.pool).map(|()| issuer));
         let issuer = witness.see("iss", issuer, || explanation::issuer(iss, self.accepted_issuers(policy)))?;
-        let demands = Demands { policy, forwarded: &self.forwarded_claims };
         let usable = issuer.store.with_keys(now, |_| Ok(()));
         witness.see("keys", usable, || explanation::keys(&issuer.store, now))?;
         let ended = issuer.source.demand.ended();
-        let verified = issuer.store.with_keys(now, |keys| unverified.verify(&issuer.pool, keys, demands, now, witness));
+        let verified = issuer.store.with_keys(now, |keys| unverified.verify(&issuer.pool, keys, policy, now, witness));
         let (identity, key) = verified.map_err(|rejection| {
             let is_lacking = rejection == Rejection::KidUnknown && unverified.is_due_a_key(&issuer.pool, policy, now);
             Refused { rejection, lacking: is_lacking.then(|| Lacking { source: &issuer.source, ended }) }

@@ -17,7 +17,7 @@ use serde::{
 
 use crate::{
     clock::UnixSeconds,
-    json::{self, present},
+    json::{self, Kept, Text, present},
     policy::TokenUse,
     rejection::Rejection,
 };
@@ -41,22 +41,22 @@ pub(crate) struct Claims<'a> {
     nbf: Option<UnixSeconds>,
     #[serde(default, deserialize_with = "present")]
     iat: Option<UnixSeconds>,
-    #[serde(default)]
-    aud: Audience,
-    #[serde(default, deserialize_with = "present")]
-    client_id: Option<Box<str>>,
+    #[serde(default, borrow)]
+    aud: Audience<'a>,
+    #[serde(default, borrow, deserialize_with = "present")]
+    client_id: Option<Text<'a>>,
     /// Space-separated scopes (RFC 6749 section 3.3).
     #[serde(default, borrow)]
     pub(crate) scope: Cow<'a, str>,
     /// The names of the groups that the user is in.
-    #[serde(default, rename = "cognito:groups")]
-    pub(crate) groups: Groups,
+    #[serde(default, borrow, rename = "cognito:groups")]
+    pub(crate) groups: Groups<'a>,
     /// The id of this token.
-    #[serde(default, deserialize_with = "present")]
-    pub(crate) jti: Option<Box<str>>,
+    #[serde(default, borrow, deserialize_with = "present")]
+    pub(crate) jti: Option<Text<'a>>,
     /// The id of the session, the same in every token that it is refreshed to.
-    #[serde(default, deserialize_with = "present")]
-    pub(crate) origin_jti: Option<Box<str>>,
+    #[serde(default, borrow, deserialize_with = "present")]
+    pub(crate) origin_jti: Option<Text<'a>>,
 }
 
 /// Who calls, as far as it can be said before the signature is checked.
@@ -76,6 +76,18 @@ impl<'a> Claims<'a> {
         json::object(json)
     }
 
+    /// Reads the JSON text of a payload, and keeps the texts of the claims of these names.
+    ///
+    /// # Errors
+    ///
+    /// Those of [`parse`](Self::parse), in other words.
+    pub(crate) fn parse_keeping<'n>(
+        json: &'a str,
+        names: &'n [Box<str>],
+    ) -> Result<(Self, Kept<'n, 'a>), serde_json::Error> {
+        Kept::read(json, names)
+    }
+
     /// The kind of token and its app client: `aud`, one string, of an ID token, `client_id` of an access token (whose
     /// `aud`, if any, is a resource).
     ///
@@ -85,7 +97,7 @@ impl<'a> Claims<'a> {
     /// is not named.
     pub(crate) fn caller(&self) -> Result<Caller<'_>, Rejection> {
         let (token_use, client_id) = match &*self.token_use {
-            "access" => (TokenUse::Access, self.client_id.as_deref()),
+            "access" => (TokenUse::Access, self.client_id.as_ref().map(Text::as_ref)),
             "id" => (TokenUse::Id, self.aud.client()),
             _ => return Err(Rejection::TokenUseMismatch),
         };
@@ -96,10 +108,10 @@ impl<'a> Claims<'a> {
     /// The claims that [`caller`](Self::caller) looks at.
     pub(crate) fn compared_kind(&self) -> String {
         let Self { token_use, aud, client_id, .. } = self;
-        let client_id = client_id.as_ref().map_or("absent".to_owned(), |client| format!("{client:?}"));
+        let client_id = client_id.as_ref().map_or("absent".to_owned(), |client| format!("{:?}", client.0));
         let aud = match aud {
             Audience::Absent => "absent".to_owned(),
-            Audience::Client(client) => format!("{client:?}"),
+            Audience::Client(client) => format!("{:?}", client.0),
             Audience::Several => "a list".to_owned(),
         };
         format!("{token_use:?}; aud {aud} (of an id token, one string), client_id {client_id} (of an access token)")
@@ -177,23 +189,23 @@ const fn is_expired(now: UnixSeconds, exp: UnixSeconds, skew: u64) -> bool {
 /// `aud`, a string or a list of strings (RFC 7519 section 4.1.3). The client of an ID token is never a list; what an access
 /// token names there are resources.
 #[derive(Debug, Default)]
-enum Audience {
+enum Audience<'a> {
     #[default]
     Absent,
-    Client(Box<str>),
+    Client(Text<'a>),
     Several,
 }
 
-impl Audience {
+impl Audience<'_> {
     fn client(&self) -> Option<&str> {
         match self {
-            Self::Client(client) => Some(client),
+            Self::Client(client) => Some(client.as_ref()),
             Self::Absent | Self::Several => None,
         }
     }
 }
 
-impl<'de> Deserialize<'de> for Audience {
+impl<'de: 'a, 'a> Deserialize<'de> for Audience<'a> {
     fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
         Ok(match deserializer.deserialize_any(StringsVisitor)? {
             Strings::One(client) => Self::Client(client),
@@ -204,9 +216,9 @@ impl<'de> Deserialize<'de> for Audience {
 
 /// `cognito:groups`: a list of names, or one name where a pre-token-generation trigger made it a string.
 #[derive(Debug, Default)]
-pub(crate) struct Groups(pub(crate) Vec<Box<str>>);
+pub(crate) struct Groups<'a>(pub(crate) Vec<Text<'a>>);
 
-impl<'de> Deserialize<'de> for Groups {
+impl<'de: 'a, 'a> Deserialize<'de> for Groups<'a> {
     fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
         Ok(match deserializer.deserialize_any(StringsVisitor)? {
             Strings::One(name) => Self(vec![name]),
@@ -216,25 +228,29 @@ impl<'de> Deserialize<'de> for Groups {
 }
 
 /// A string, or a list of strings.
-enum Strings {
-    One(Box<str>),
-    Several(Vec<Box<str>>),
+enum Strings<'a> {
+    One(Text<'a>),
+    Several(Vec<Text<'a>>),
 }
 
 struct StringsVisitor;
 
 impl<'de> Visitor<'de> for StringsVisitor {
-    type Value = Strings;
+    type Value = Strings<'de>;
 
     fn expecting(&self, out: &mut fmt::Formatter<'_>) -> fmt::Result {
         out.write_str("a string or a list of strings")
     }
 
-    fn visit_str<E>(self, text: &str) -> Result<Strings, E> {
-        Ok(Strings::One(text.into()))
+    fn visit_borrowed_str<E>(self, text: &'de str) -> Result<Strings<'de>, E> {
+        Ok(Strings::One(Text(Cow::Borrowed(text))))
     }
 
-    fn visit_seq<A: SeqAccess<'de>>(self, mut elements: A) -> Result<Strings, A::Error> {
+    fn visit_str<E>(self, text: &str) -> Result<Strings<'de>, E> {
+        Ok(Strings::One(Text(Cow::Owned(text.to_owned()))))
+    }
+
+    fn visit_seq<A: SeqAccess<'de>>(self, mut elements: A) -> Result<Strings<'de>, A::Error> {
         let mut texts = Vec::new();
         while let Some(text) = elements.next_element()? {
             texts.push(text);
@@ -249,22 +265,23 @@ mod tests {
 
     const ID: &str = r#""iss":"https:\/\/i","sub":"s","token_use":"id","exp":1000,"aud":"c""#;
 
-    fn parse(extra: &str) -> Result<(String, Vec<Box<str>>), Rejection> {
+    fn parse(extra: &str) -> Result<(String, Vec<String>), Rejection> {
         let json = format!("{{{ID}{extra}}}");
         let claims = Claims::parse(&json).map_err(|_| Rejection::TokenMalformed)?;
-        Ok((claims.iss.into_owned(), claims.groups.0))
+        let groups = claims.groups.0.into_iter().map(|group| group.0.into_owned());
+        Ok((claims.iss.into_owned(), groups.collect()))
     }
 
     #[test]
     fn escaped_slashes_and_unknown_claims_are_read() {
         let (iss, groups) = parse(r#","cognito:groups":["a","b"],"custom:x":{"deep":[1,{"y":null}]}"#).unwrap();
         assert_eq!(iss, "https://i");
-        assert_eq!(groups, [Box::from("a"), Box::from("b")]);
+        assert_eq!(groups, ["a", "b"]);
     }
 
     #[test]
     fn one_group_may_be_a_string() {
-        assert_eq!(parse(r#","cognito:groups":"admins""#).unwrap().1, [Box::from("admins")]);
+        assert_eq!(parse(r#","cognito:groups":"admins""#).unwrap().1, ["admins"]);
     }
 
     #[test]

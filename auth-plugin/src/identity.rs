@@ -13,6 +13,7 @@ use crate::{
     claims::{Caller, Claims, Lifetime},
     clock::UnixSeconds,
     identity::forwarded::ForwardedValues,
+    json::Text,
     policy::TokenUse,
     pool::UserPool,
 };
@@ -48,7 +49,7 @@ impl Identity {
             TokenUse::Access => &*claims.scope,
             TokenUse::Id => "",
         };
-        let [jti, origin_jti] = [&claims.jti, &claims.origin_jti].map(Option::as_deref);
+        let [jti, origin_jti] = [&claims.jti, &claims.origin_jti].map(|id| id.as_ref().map(Text::as_ref));
         let [jti_text, origin_jti_text] = [jti, origin_jti].map(Option::unwrap_or_default);
         let fixed = [&*claims.sub, jti_text, origin_jti_text, caller.client_id, scope];
         Self {

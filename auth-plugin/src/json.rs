@@ -5,10 +5,27 @@
 //!
 //! That a member appears once is already the rule of every derived reader.
 
+mod kept;
+
+use std::borrow::Cow;
+
 use serde::{Deserialize, Deserializer, de::Error as _};
+
+pub(crate) use self::kept::Kept;
 
 /// What may stand before a value (RFC 8259 section 2).
 const WHITE_SPACE: [char; 4] = [' ', '\t', '\n', '\r'];
+
+/// A string, borrowed where nothing in it is escaped. Alone: serde copies a `Cow` that is not the field itself.
+#[derive(Debug, Deserialize)]
+#[serde(transparent)]
+pub(crate) struct Text<'a>(#[serde(borrow)] pub(crate) Cow<'a, str>);
+
+impl AsRef<str> for Text<'_> {
+    fn as_ref(&self) -> &str {
+        &self.0
+    }
+}
 
 /// Reads the text of one JSON object.
 ///

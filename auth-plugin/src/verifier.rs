@@ -12,6 +12,7 @@ use crate::{
     explanation::{self, Silent, Witness},
     header::JoseHeader,
     identity::{ForwardedClaims, Identity},
+    json::Kept,
     keys::key_set::KeySet,
     policy::Policy,
     pool::UserPool,
@@ -19,15 +20,6 @@ use crate::{
     signature::VerifyingKey,
     token::{CompactToken, RawToken},
 };
-
-/// What is asked of a token besides being genuine.
-#[derive(Clone, Copy)]
-pub(crate) struct Demands<'p> {
-    /// The route's rules.
-    pub(crate) policy: &'p Policy,
-    /// The claims that must be readable.
-    pub(crate) forwarded: &'p ForwardedClaims,
-}
 
 /// The decoded text of a token. Nothing in it is known to be true.
 pub(crate) struct DecodedToken<'r> {
@@ -40,8 +32,8 @@ pub(crate) struct DecodedToken<'r> {
 pub(crate) struct UnverifiedToken<'d> {
     compact: CompactToken<'d>,
     header: JoseHeader<'d>,
-    payload: &'d str,
     claims: Claims<'d>,
+    forwarded: Kept<'d, 'd>,
 }
 
 impl<'r> DecodedToken<'r> {
@@ -55,20 +47,23 @@ impl<'r> DecodedToken<'r> {
         Ok(Self { compact, header: compact.header_json()?, payload: compact.payload_json()? })
     }
 
-    /// Reads header and claims.
+    /// Reads header and claims, and keeps those that are to be forwarded.
     ///
     /// # Errors
     ///
     /// [`Rejection::AlgNotAllowed`], [`Rejection::TokenMalformed`].
-    pub(crate) fn read(&self, witness: &mut impl Witness) -> Result<UnverifiedToken<'_>, Rejection> {
+    pub(crate) fn read<'d>(
+        &'d self,
+        forwarded: &'d ForwardedClaims,
+        witness: &mut impl Witness,
+    ) -> Result<UnverifiedToken<'d>, Rejection> {
         let header = JoseHeader::parse(&self.header);
         let header = witness.see("header", header, || format!("{:?}; alg must be RS256", self.header))?;
-        let (claims, fault) = match Claims::parse(&self.payload) {
-            Ok(claims) => (Ok(claims), None),
-            Err(fault) => (Err(Rejection::TokenMalformed), Some(fault)),
-        };
-        let claims = witness.see("claims", claims, || explanation::claims(fault.as_ref()))?;
-        Ok(UnverifiedToken { compact: self.compact, header, payload: &self.payload, claims })
+        let claims = Claims::parse_keeping(&self.payload, forwarded.names()).map_err(|_| Rejection::TokenMalformed);
+        // Whoever wants to know what is wrong, and where, has the claims read once more.
+        let fault = || Claims::parse(&self.payload).err();
+        let (claims, forwarded) = witness.see("claims", claims, || explanation::claims(fault().as_ref()))?;
+        Ok(UnverifiedToken { compact: self.compact, header, claims, forwarded })
     }
 }
 
@@ -93,7 +88,7 @@ impl UnverifiedToken<'_> {
         &self,
         pool: &Arc<UserPool>,
         keys: &KeySet,
-        demands: Demands<'_>,
+        policy: &Policy,
         now: UnixSeconds,
         witness: &mut impl Witness,
     ) -> Result<(Identity, Arc<VerifyingKey>), Rejection> {
@@ -105,12 +100,12 @@ impl UnverifiedToken<'_> {
         witness
             .see("exp", lifetime.check(now, pool.clock_skew.as_secs()), || lifetime.compared(now, pool.clock_skew))?;
         let caller = witness.see("kind", self.claims.caller(), || self.claims.compared_kind())?;
-        demands.policy.check_caller(pool, caller, witness)?;
+        policy.check_caller(pool, caller, witness)?;
         let signature = self.compact.signature();
         let outcome = signature.and_then(|signature| key.verify(self.compact.signing_input(), &signature));
         witness.see("signature", outcome, || format!("RS256 under key {kid:?}, {key:?}"))?;
         let forwarded =
-            witness.see("identity", demands.forwarded.read(self.payload), || "each forwarded claim once".into())?;
+            witness.see("identity", ForwardedClaims::values(&self.forwarded), || "each forwarded claim once".into())?;
         Ok((Identity::new(pool, caller, &self.claims, forwarded), Arc::clone(key)))
     }
 }

@@ -12,13 +12,9 @@
 use std::fmt;
 
 use http::HeaderValue;
-use serde::{
-    Deserializer,
-    de::{DeserializeSeed, Error, IgnoredAny, MapAccess, Visitor},
-};
 use serde_json::value::RawValue;
 
-use crate::rejection::Rejection;
+use crate::{json::Kept, rejection::Rejection};
 
 /// One value for each forwarded claim.
 pub(crate) type ForwardedValues = Box<[Option<HeaderValue>]>;
@@ -43,75 +39,26 @@ impl ForwardedClaims {
         Self(names.into())
     }
 
-    /// Reads the claims from the JSON text of a payload.
+    /// What each of them is called, in their order.
+    pub(crate) fn names(&self) -> &[Box<str>] {
+        &self.0
+    }
+
+    /// The header values of the claims that were kept under their names.
     ///
     /// # Errors
     ///
     /// [`Rejection::TokenMalformed`] if one of them appears twice.
-    pub(crate) fn read(&self, payload: &str) -> Result<ForwardedValues, Rejection> {
-        if self.0.is_empty() {
-            return Ok(Box::default());
+    pub(crate) fn values(claims: &Kept<'_, '_>) -> Result<ForwardedValues, Rejection> {
+        if claims.is_repeated() {
+            return Err(Rejection::TokenMalformed);
         }
-        let mut deserializer = serde_json::Deserializer::from_str(payload);
-        deserializer.deserialize_map(Wanted(&self.0)).map_err(|_| Rejection::TokenMalformed)
-    }
-}
-
-struct Wanted<'n>(&'n [Box<str>]);
-
-impl<'de> Visitor<'de> for Wanted<'_> {
-    type Value = ForwardedValues;
-
-    fn expecting(&self, out: &mut fmt::Formatter<'_>) -> fmt::Result {
-        out.write_str("an object of claims")
-    }
-
-    fn visit_map<A: MapAccess<'de>>(self, mut claims: A) -> Result<ForwardedValues, A::Error> {
-        let mut seen: Vec<Option<&'de RawValue>> = vec![None; self.0.len()];
-        while let Some(wanted) = claims.next_key_seed(Name(self.0))? {
-            let Some(slot) = wanted.and_then(|place| seen.get_mut(place)) else {
-                claims.next_value::<IgnoredAny>()?;
-                continue;
-            };
-            if slot.is_some() {
-                return Err(A::Error::custom("a claim that appears twice"));
-            }
-            *slot = Some(claims.next_value()?);
-        }
-        let value_of = |name| {
-            let first = self.0.iter().position(|other| other == name)?;
-            header_value((*seen.get(first)?)?)
-        };
-        Ok(self.0.iter().map(value_of).collect())
-    }
-}
-
-/// The first place of a claim's name among those that are wanted. Compared where it stands: most names are not wanted.
-struct Name<'n>(&'n [Box<str>]);
-
-impl<'de> DeserializeSeed<'de> for Name<'_> {
-    type Value = Option<usize>;
-
-    fn deserialize<D: Deserializer<'de>>(self, deserializer: D) -> Result<Option<usize>, D::Error> {
-        deserializer.deserialize_str(self)
-    }
-}
-
-impl Visitor<'_> for Name<'_> {
-    type Value = Option<usize>;
-
-    fn expecting(&self, out: &mut fmt::Formatter<'_>) -> fmt::Result {
-        out.write_str("the name of a claim")
-    }
-
-    fn visit_str<E>(self, name: &str) -> Result<Option<usize>, E> {
-        Ok(self.0.iter().position(|wanted| **wanted == *name))
+        Ok(claims.texts().map(|claim| header_value(claim?)).collect())
     }
 }
 
 /// The text of the claim is JSON already, or the token would not have got this far: its first byte says what it is.
-fn header_value(claim: &RawValue) -> Option<HeaderValue> {
-    let json = claim.get();
+fn header_value(json: &str) -> Option<HeaderValue> {
     let mut text = String::with_capacity(json.len());
     match json.as_bytes().first() {
         Some(b'[') => {
@@ -161,10 +108,17 @@ fn percent_encode(text: &str, out: &mut String) {
 
 #[cfg(test)]
 mod tests {
+    use serde::de::IgnoredAny;
+
     use super::*;
 
+    fn read(names: &[Box<str>], payload: &str) -> Result<ForwardedValues, Rejection> {
+        let (IgnoredAny, kept) = Kept::read(payload, names).map_err(|_| Rejection::TokenMalformed)?;
+        ForwardedClaims::values(&kept)
+    }
+
     fn forwarded(name: &str, payload: &str) -> Result<Option<String>, Rejection> {
-        let values = ForwardedClaims::new([name.into()]).read(payload)?;
+        let values = read(&[name.into()], payload)?;
         Ok(values.first().unwrap().as_ref().map(|value| value.to_str().unwrap().to_owned()))
     }
 
@@ -202,7 +156,7 @@ mod tests {
 
     #[test]
     fn one_claim_may_be_forwarded_twice() {
-        let values = ForwardedClaims::new(["sub".into(), "sub".into()]).read(r#"{"sub":"s"}"#).unwrap();
+        let values = read(&["sub".into(), "sub".into()], r#"{"sub":"s"}"#).unwrap();
         assert!(values.iter().all(|value| value.as_ref().is_some_and(|value| value == "s")));
     }
 }

@@ -12,16 +12,16 @@ pub(super) struct Texts {
 }
 
 impl Texts {
-    pub(super) fn new(fixed: [&str; FIXED], list: &[Box<str>]) -> Self {
+    pub(super) fn new(fixed: [&str; FIXED], list: &[impl AsRef<str>]) -> Self {
         let length = |texts: &mut dyn Iterator<Item = &str>| texts.map(str::len).sum::<usize>();
-        let all = length(&mut fixed.into_iter()) + length(&mut list.iter().map(|text| &**text));
+        let all = length(&mut fixed.into_iter()) + length(&mut list.iter().map(AsRef::as_ref));
         let mut all = String::with_capacity(all);
         let mut append = |text: &str| {
             all.push_str(text);
             u32::try_from(all.len()).unwrap_or(u32::MAX)
         };
         let fixed_ends = fixed.map(&mut append);
-        let list_ends = list.iter().map(|text| append(text)).collect();
+        let list_ends = list.iter().map(|text| append(text.as_ref())).collect();
         Self { all: all.into(), fixed_ends, list_ends }
     }
 
