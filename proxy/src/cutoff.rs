@@ -19,13 +19,18 @@ use std::{
 use async_trait::async_trait;
 use pingora_core::{
     apps::{HttpServerApp, HttpServerOptions, ReusedHttpStream},
-    protocols::http::{ServerSession, v2::server::H2Options},
+    protocols::{
+        Stream,
+        http::{ServerSession, v2::server::H2Options},
+    },
     server::ShutdownWatch,
 };
 use tokio::{
     task_local,
     time::{Instant, Sleep, sleep_until},
 };
+
+use crate::listener::{App, Keeping};
 
 /// What an answer has time for after its deadline, before it is cut off too.
 pub const GRACE: Duration = Duration::from_secs(1);
@@ -95,6 +100,18 @@ impl<A: HttpServerApp + Send + Sync + 'static> HttpServerApp for Bounded<A> {
 
     async fn http_cleanup(&self) {
         self.0.http_cleanup().await;
+    }
+}
+
+impl<A: App> App for Bounded<A> {
+    async fn serve_bare(
+        self: &Arc<Self>,
+        connection: Stream,
+        keeping: Keeping,
+        closing: &ShutdownWatch,
+    ) -> Option<ReusedHttpStream> {
+        // On the heap once, instead of a copy for each future that holds it.
+        bounded(Box::pin(self.0.serve_bare(connection, keeping, closing))).await.flatten()
     }
 }
 

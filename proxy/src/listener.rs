@@ -14,6 +14,8 @@ mod accept;
 pub mod activity;
 pub mod admission;
 mod alarm;
+mod app;
+mod bare;
 mod connection;
 mod http2;
 pub mod proxy_protocol;
@@ -32,11 +34,14 @@ use std::{
 };
 
 use arc_swap::ArcSwap;
-use pingora_core::apps::HttpServerApp;
 use thiserror::Error;
 use tokio::{sync::watch, task::JoinHandle};
 
 use self::{accept::Acceptor, admission::Admission, serve::Serving};
+pub use self::{
+    app::{App, Keeping},
+    connection::rewound,
+};
 use crate::{
     config::model::LimitsConfig,
     drain::Drain,
@@ -152,7 +157,7 @@ impl BoundListener {
     /// [`BindError`], if the system has no descriptor left.
     pub fn serve<A>(self, service: Service<A>) -> Result<RunningListener, BindError>
     where
-        A: HttpServerApp + Send + Sync + 'static,
+        A: App,
     {
         let Self { socket, address } = self;
         let Service { app, settings, admission, drain, metrics, closing } = service;

@@ -220,7 +220,7 @@ async fn discard_request_body(session: &mut Session) -> bool {
         while let Some(_chunk) = session.read_request_body().await? {}
         Ok::<_, Box<Error>>(())
     });
-    matches!(discarded.await, Ok(Ok(())))
+    matches!(Box::pin(discarded).await, Ok(Ok(())))
 }
 
 /// Takes what a client still sends, for a while: if the connection were closed with that unread, the answer would be lost on
@@ -230,7 +230,7 @@ async fn linger(session: &mut Session) {
     if matches!(session.as_downstream(), ServerSession::H1(_)) {
         let rest = async { while let Ok(Some(_)) = session.read_request_body().await {} };
         // Either way the connection is closed.
-        let _ = timeout(DISCARD_TIMEOUT, rest).await;
+        let _ = Box::pin(timeout(DISCARD_TIMEOUT, rest)).await;
     }
 }
 

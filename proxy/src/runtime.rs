@@ -19,17 +19,18 @@ use cognigate_auth::{
     token::TokenSources,
 };
 use http::Method;
+use pingora_http::RequestHeader;
 use prometheus::IntCounter;
 
 use crate::{
     config::{
-        model::{AccessLogConfig, Config, Endpoints, LimitsConfig, RouteConfig, UpstreamConfig},
+        model::{AccessLogConfig, Config, Endpoints, LimitsConfig, RouteConfig, UpstreamConfig, UpstreamProtocol},
         pattern::Rewrite,
     },
     filter::{
         failed_auth::FailedAuth,
         forwarded::Forwarding,
-        hygiene::Target,
+        hygiene::{self, Target},
         identity::IdentityHeaders,
         rate::{self, RateLimit},
     },
@@ -78,6 +79,8 @@ pub struct Runtime {
     pub tracer: Option<Tracer>,
     /// How requests are refused, and who may read responses.
     pub responder: Responder,
+    /// Whether all upstreams speak HTTP/1.1 and nothing else.
+    is_all_http1: bool,
     /// Where a line goes for each request.
     pub access_log: Option<AccessLog>,
     revocations: Arc<RevocationList>,
@@ -205,6 +208,7 @@ impl Runtime {
             // The last that can fail: what is refused leaves no file behind.
             access_log: access_log(config.access_log.as_ref(), metrics, log_writers, previous)?,
             revocations: Arc::clone(revocations),
+            is_all_http1: config.upstreams.iter().all(|upstream| upstream.protocol == UpstreamProtocol::Http1),
             unmatched: metrics.requests(NO_ROUTE),
             excused: Box::default(),
         })
@@ -214,6 +218,13 @@ impl Runtime {
     #[must_use]
     pub fn find_route(&self, target: &Target<'_>, method: &Method) -> Option<usize> {
         self.table.find(target.host, &target.path, method)
+    }
+
+    /// Whether a request goes to no upstream that may speak HTTP/2.
+    #[must_use]
+    pub fn stays_with_http1(&self, request: &RequestHeader) -> bool {
+        let route = || self.find_route(&hygiene::check(request).ok()?, &request.method);
+        self.is_all_http1 || route().and_then(|route| self.route(route)).is_none_or(|route| route.upstream.is_http1())
     }
 
     /// A route that [`find_route`](Self::find_route) found.

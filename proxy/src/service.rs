@@ -1,10 +1,13 @@
 //! Hot path: no lock, no I/O, no info log.
 //!
-//! The way of a request through Pingora's phases: each phase calls one named thing.
+//! The way of a request, phase by phase: each calls one named thing. Who calls the phases is `proxied`, through Pingora's
+//! proxy, for any request there can be; and `direct` for those that are nothing but a head.
 
+mod direct;
 mod failure;
 mod pace;
 mod peer;
+mod proxied;
 mod trace;
 mod upstream;
 
@@ -14,20 +17,13 @@ use std::{
 };
 
 use arc_swap::ArcSwap;
-use async_trait::async_trait;
-use bytes::Bytes;
-use http::{StatusCode, Version, header::TRANSFER_ENCODING};
-use pingora_core::{
-    Error, ErrorType, Result,
-    modules::http::HttpModules,
-    protocols::{Digest, tls::SslDigest},
-    upstreams::peer::HttpPeer,
-};
+use http::{StatusCode, Version, header::TRANSFER_ENCODING, request::Parts};
+use pingora_core::{Error, Result, protocols::tls::SslDigest};
 use pingora_http::{RequestHeader, ResponseHeader};
-use pingora_proxy::{FailToProxy, HttpProxy, ProxyHttp, ProxyWarnLogContext, Session};
+use pingora_proxy::Session;
 
 use self::failure::{final_response, refusal_of, report};
-pub use self::upstream::MAX_ATTEMPTS;
+pub use self::{direct::Edge, upstream::MAX_ATTEMPTS};
 use crate::{
     context::{Asked, RequestContext, WebSocket},
     cutoff::Bounded,
@@ -58,7 +54,7 @@ pub struct EdgeService {
 }
 
 /// What a listener hands its connections to.
-pub type Server = Bounded<HttpProxy<EdgeService>>;
+pub type Server = Bounded<Edge>;
 
 impl EdgeService {
     /// Serves requests with whatever `runtime` holds as they arrive, until `drain` begins.
@@ -104,29 +100,14 @@ impl EdgeService {
     fn count_refusal(&self, refusal: Refusal) {
         self.metrics.count_rejected(refusal.reason());
     }
-}
 
-/// What is done with a request that is not refused.
-#[derive(Clone, Copy, Debug)]
-enum Step {
-    /// A browser is told what a page may send; the request that it asks for comes next, or does not.
-    AnswerPreflight,
-    /// It goes to an upstream.
-    Forward,
-}
-
-#[async_trait]
-impl ProxyHttp for EdgeService {
-    type CTX = RequestContext;
-
-    fn new_ctx(&self) -> RequestContext {
+    /// The context of a request that has just been read.
+    fn context(&self) -> RequestContext {
         RequestContext::new(self.runtime.load_full())
     }
 
-    /// No modules: the default would allocate one for compression on every request.
-    fn init_downstream_modules(&self, _modules: &mut HttpModules) {}
-
-    async fn early_request_filter(&self, session: &mut Session, context: &mut RequestContext) -> Result<()> {
+    /// Takes down how a request got here, and what it is called.
+    fn receive(&self, session: &mut Session, context: &mut RequestContext) {
         activity::head_is_whole(session);
         context.arrival = arrival(session);
         context.client = context.runtime.forwarding.client(session.req_header(), context.arrival);
@@ -143,17 +124,17 @@ impl ProxyHttp for EdgeService {
         if self.drain.has_begun() {
             session.set_keepalive(None);
         }
-        Ok(())
     }
 
-    async fn request_filter(&self, session: &mut Session, context: &mut RequestContext) -> Result<bool> {
+    /// Answers a request that goes to no upstream. Whether it was answered.
+    async fn decide(&self, session: &mut Session, context: &mut RequestContext) -> Result<bool> {
         let refusal = match self.admit(session.req_header(), context).await {
             Ok(Step::Forward) => {
                 pace::begin(session, context)?;
                 return Ok(false);
             }
             Ok(Step::AnswerPreflight) => {
-                context.runtime.responder.answer_preflight(session, &context.request_id).await?;
+                Box::pin(context.runtime.responder.answer_preflight(session, &context.request_id)).await?;
                 return Ok(true);
             }
             Err(refusal) => refusal,
@@ -166,107 +147,30 @@ impl ProxyHttp for EdgeService {
         Ok(true)
     }
 
-    async fn request_body_filter(
-        &self,
-        session: &mut Session,
-        body: &mut Option<Bytes>,
-        end_of_stream: bool,
-        context: &mut RequestContext,
-    ) -> Result<()> {
-        // An empty last chunk would be written as a second end of a chunked body, which is the beginning of the next request
-        // to the upstream (cloudflare/pingora#935).
-        if end_of_stream && body.as_ref().is_some_and(Bytes::is_empty) {
-            *body = None;
-        }
-        upstream::pass_body(context, end_of_stream);
-        pace::keep(session, context)?;
-        context.body_bytes = body_bytes(session);
-        let (length, _) = context.body_bytes;
-        match limits::check_body(length, &context.runtime.limits) {
-            Err(refusal) if context.websocket != WebSocket::Open => {
-                context.refusal = Some(refusal);
-                Err(Error::explain(ErrorType::ReadError, "a body over the limit").into_down())
-            }
-            Ok(()) | Err(_) => Ok(()),
-        }
-    }
-
-    async fn upstream_peer(&self, session: &mut Session, context: &mut RequestContext) -> Result<Box<HttpPeer>> {
-        let peer = upstream::choose(session, context)?;
-        trace::chosen(context);
-        Ok(peer)
-    }
-
-    async fn connected_to_upstream(
-        &self,
-        _session: &mut Session,
-        reused: bool,
-        _peer: &HttpPeer,
-        _fd: std::os::unix::io::RawFd,
-        _digest: Option<&Digest>,
-        context: &mut RequestContext,
-    ) -> Result<()> {
-        if let Some(route) = context.route() {
-            let metrics = route.upstream.metrics();
-            let counter = if reused { &metrics.reused } else { &metrics.connected };
-            counter.inc();
-        }
-        Ok(())
-    }
-
-    fn fail_to_connect(
-        &self,
-        session: &mut Session,
-        _peer: &HttpPeer,
-        context: &mut RequestContext,
-        mut error: Box<Error>,
-    ) -> Box<Error> {
-        upstream::fail_to_connect(session, context, &mut error);
-        context.trace.fail_attempt(&error);
-        error
-    }
-
-    fn error_while_proxy(
-        &self,
-        _peer: &HttpPeer,
-        session: &mut Session,
-        mut error: Box<Error>,
-        context: &mut RequestContext,
-        client_reused: bool,
-    ) -> Box<Error> {
-        upstream::fail_at_endpoint(session, context, &mut error, client_reused);
-        context.trace.fail_attempt(&error);
-        error
-    }
-
-    async fn upstream_request_filter(
-        &self,
-        session: &mut Session,
-        upstream_request: &mut RequestHeader,
-        context: &mut RequestContext,
-    ) -> Result<()> {
+    /// Makes the client's request the one that the upstream gets. Names of fields are in lower case from here on, whatever
+    /// the version of HTTP.
+    fn prepare(&self, session: &Session, mut request: Parts, context: &RequestContext) -> Result<RequestHeader> {
         let runtime = &context.runtime;
         if !runtime.forwards_token {
-            identity::hide_token(upstream_request, &runtime.token_sources)?;
+            identity::hide_token(&mut request.headers, &runtime.token_sources);
         }
-        outgoing::normalize(upstream_request, session.req_header().version)?;
-        runtime.forwarding.apply(upstream_request, context.arrival)?;
-        self.request_ids.apply(upstream_request, &context.request_id)?;
-        context.trace.apply(upstream_request)?;
+        outgoing::normalize(&mut request, session.req_header().version)?;
+        let fields = &mut request.headers;
+        runtime.forwarding.apply(fields, context.arrival);
+        self.request_ids.apply(fields, &context.request_id);
+        context.trace.apply(fields);
         let certificate = tls_of(session).and_then(|tls| tls.extension.get());
-        runtime.identity_headers.apply(upstream_request, context.token.as_deref(), certificate)?;
-        match context.route() {
-            Some(route) => rewrite::apply(route, upstream_request),
-            None => Ok(()),
+        runtime.identity_headers.apply(fields, context.token.as_deref(), certificate);
+        // A target that passed hygiene is in the parts to the byte.
+        let mut request = RequestHeader::from(request);
+        if let Some(route) = context.route() {
+            rewrite::apply(route, &mut request)?;
         }
+        Ok(request)
     }
 
-    async fn response_filter(
-        &self,
-        session: &mut Session,
-        response: &mut ResponseHeader,
-        context: &mut RequestContext,
-    ) -> Result<()> {
+    /// Makes the upstream's response the one that the client gets.
+    fn answer(&self, session: &mut Session, response: &mut ResponseHeader, context: &mut RequestContext) -> Result<()> {
         if response.status == StatusCode::SWITCHING_PROTOCOLS {
             pace::open_websocket(session, context)?;
         } else if !response.status.is_informational() {
@@ -295,19 +199,9 @@ impl ProxyHttp for EdgeService {
         }
     }
 
-    fn response_body_filter(
-        &self,
-        session: &mut Session,
-        _body: &mut Option<Bytes>,
-        _end_of_stream: bool,
-        context: &mut RequestContext,
-    ) -> Result<Option<Duration>> {
-        context.body_bytes = body_bytes(session);
-        context.prove_attempt();
-        pace::keep(session, context).map(|()| None)
-    }
-
-    async fn fail_to_proxy(&self, session: &mut Session, error: &Error, context: &mut RequestContext) -> FailToProxy {
+    /// Gives a request up that failed on its way: with an answer, if there is nothing of one yet. The answer's status; 0, if
+    /// there is none.
+    async fn give_up(&self, session: &mut Session, error: &Error, context: &mut RequestContext) -> u16 {
         let refusal = refusal_of(error, context);
         context.refusal = refusal;
         pace::decline_websocket(context);
@@ -315,43 +209,54 @@ impl ProxyHttp for EdgeService {
         if let Some(refusal) = refusal.filter(|_| context.websocket != WebSocket::Open) {
             self.count_refusal(refusal);
         }
-        let is_answerable = final_response(session).is_none();
-        let error_code = match refusal.filter(|_| is_answerable) {
-            Some(refusal) => {
-                // What is left of the request would be taken for the next one.
-                session.set_keepalive(None);
-                let responder = &context.runtime.responder;
-                match responder.refuse(session, refusal, None, context.rate_fields(), &context.request_id).await {
-                    Ok(()) => session.response_written().map_or(0, |response| response.status.as_u16()),
-                    Err(_) => 0,
-                }
-            }
-            None => 0,
-        };
-        FailToProxy { error_code, can_reuse_downstream: false }
+        let Some(refusal) = refusal.filter(|_| final_response(session).is_none()) else { return 0 };
+        // What is left of the request would be taken for the next one.
+        session.set_keepalive(None);
+        let responder = &context.runtime.responder;
+        match responder.refuse(session, refusal, None, context.rate_fields(), &context.request_id).await {
+            Ok(()) => session.response_written().map_or(0, |response| response.status.as_u16()),
+            Err(_) => 0,
+        }
     }
+}
 
-    /// [`fail_to_proxy`](Self::fail_to_proxy) has its own line, without the request's target.
-    fn suppress_error_log(&self, _session: &Session, _context: &RequestContext, _error: &Error) -> bool {
-        true
-    }
+/// What is done with a request that is not refused.
+#[derive(Clone, Copy, Debug)]
+enum Step {
+    /// A browser is told what a page may send; the request that it asks for comes next, or does not.
+    AnswerPreflight,
+    /// It goes to an upstream.
+    Forward,
+}
 
-    /// A second try has a counter.
-    fn suppress_proxy_warn_log(
-        &self,
-        _session: &Session,
-        _context: &RequestContext,
-        _error: &Error,
-        _log: ProxyWarnLogContext,
-    ) -> bool {
-        true
-    }
+/// A copy of a response's head that does not know how the names of its fields were spelt.
+fn in_lower_case(response: &ResponseHeader) -> Result<ResponseHeader> {
+    let mut copy = ResponseHeader::from(response.as_owned_parts());
+    copy.set_reason_phrase(response.get_reason_phrase())?;
+    Ok(copy)
+}
 
-    async fn logging(&self, session: &mut Session, _error: Option<&Error>, context: &mut RequestContext) {
-        context.body_bytes = body_bytes(session);
-        upstream::finish(context);
-        context.count(final_response(session).map(|response| response.status));
+/// Takes down that some of a response goes to the client.
+fn pass_response_body(session: &mut Session, context: &mut RequestContext) -> Result<()> {
+    context.body_bytes = body_bytes(session);
+    context.prove_attempt();
+    pace::keep(session, context)
+}
+
+/// Takes down that an endpoint is connected, anew or still.
+fn count_connection(context: &RequestContext, is_reused: bool) {
+    if let Some(route) = context.route() {
+        let metrics = route.upstream.metrics();
+        let counter = if is_reused { &metrics.reused } else { &metrics.connected };
+        counter.inc();
     }
+}
+
+/// Takes down that a request has ended.
+fn finish(session: &Session, context: &mut RequestContext) {
+    context.body_bytes = body_bytes(session);
+    upstream::finish(context);
+    context.count(final_response(session).map(|response| response.status));
 }
 
 /// How a request got here.

@@ -6,6 +6,7 @@ mod discovery;
 pub mod endpoint;
 pub mod figures;
 mod health;
+pub mod idle;
 pub(crate) mod keeper;
 mod outlier;
 pub mod pool;

@@ -52,6 +52,7 @@ mod shutdown;
 mod startup;
 mod timeouts;
 mod tracing;
+mod two_ways;
 mod unknown_key;
 mod websocket;
 

@@ -45,7 +45,7 @@ fn sent_to_one_that_dies(sent: &Request, is_reused: bool) -> (u16, usize, usize)
     let mut client = edge.client();
     if is_reused {
         for _ in 0..2 {
-            assert_eq!(client.ask(&get("/open/1")).status, 200);
+            assert_eq!(client.ask(sent).status, 200);
         }
     }
     let first = &edge.upstream;

@@ -6,7 +6,6 @@ use std::{num::NonZeroUsize, sync::Arc};
 
 use arc_swap::ArcSwap;
 use pingora_core::{apps::http_app::HttpServer, server::configuration::ServerConf};
-use pingora_proxy::http_proxy;
 use tokio::sync::watch;
 
 use super::{
@@ -30,12 +29,12 @@ use crate::{
     reload::{self, ReloadError},
     revocation::shared::SharedRevocations,
     runtime::{Runtime, Surroundings},
-    service::{EdgeService, MAX_ATTEMPTS, Server},
+    service::{Edge, EdgeService, MAX_ATTEMPTS, Server},
     telemetry::{log::with_causes, metrics::ProxyMetrics},
     watch::Watch,
 };
 
-/// Unused upstream connections that are kept for each thread.
+/// Unused upstream connections that Pingora's proxy keeps for each thread. What is served directly has its own.
 const IDLE_UPSTREAM_CONNECTIONS: usize = 1024;
 
 /// Why something is to be done.
@@ -387,5 +386,5 @@ fn proxy(runtime: &Arc<ArcSwap<Runtime>>, drain: &Arc<Drain>, metrics: &ProxyMet
         ..ServerConf::default()
     };
     let service = EdgeService::new(Arc::clone(runtime), Arc::clone(drain), metrics.clone());
-    Server::new(http_proxy(&Arc::new(conf), service))
+    Server::new(Edge::new(service, &Arc::new(conf)))
 }

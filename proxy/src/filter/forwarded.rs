@@ -8,18 +8,22 @@
 //! address, other spellings of these names) is removed from the requests of peers that are not trusted, and left alone
 //! otherwise.
 
-use std::{fmt::Write, net::IpAddr};
+use std::{io::Write, net::IpAddr};
 
-use http::{HeaderName, HeaderValue, header::HOST};
+use bytes::Bytes;
+use http::{
+    HeaderMap, HeaderName, HeaderValue,
+    header::{FORWARDED, HOST},
+};
 use ipnet::IpNet;
-use pingora_core::{Result, protocols::l4::socket::SocketAddr};
+use pingora_core::protocols::l4::socket::SocketAddr;
 use pingora_http::RequestHeader;
 
 use crate::config::spelling::{begins_alike, is_read_alike};
 
-const FORWARDED_FOR: &str = "X-Forwarded-For";
-const FORWARDED_HOST: &str = "X-Forwarded-Host";
-const FORWARDED_PROTO: &str = "X-Forwarded-Proto";
+static FORWARDED_FOR: HeaderName = HeaderName::from_static("x-forwarded-for");
+static FORWARDED_HOST: HeaderName = HeaderName::from_static("x-forwarded-host");
+static FORWARDED_PROTO: HeaderName = HeaderName::from_static("x-forwarded-proto");
 
 /// What begins so says where a request came from.
 const PREFIX: &str = "x-forwarded-";
@@ -29,6 +33,9 @@ const NAMES: [&str; 5] = ["forwarded", "true-client-ip", "x-client-ip", "x-clust
 
 /// The most that a list of hops may grow to, in bytes: longer ones are not added to.
 const MAX_HOPS_BYTES: usize = 16 * 1024;
+
+/// The longest address as text, in bytes: an IPv6 address that ends as IPv4 does.
+const MAX_ADDRESS_BYTES: usize = 45;
 
 /// Says where requests came from.
 #[derive(Debug)]
@@ -75,20 +82,20 @@ impl Forwarding {
     }
 
     /// Says where a request came from.
-    ///
-    /// # Errors
-    ///
-    /// Pingora's, if the request has no room for a field.
-    pub fn apply(&self, request: &mut RequestHeader, arrival: Arrival) -> Result<()> {
+    pub fn apply(&self, fields: &mut HeaderMap, arrival: Arrival) {
         if !self.trusts(arrival) {
-            while let Some(name) = request.headers.keys().find(|name| self.tells(name)).cloned() {
-                request.remove_header(&name);
+            while let Some(name) = fields.keys().find(|name| self.tells(name)).cloned() {
+                fields.remove(&name);
             }
         }
+        let mut space = [0; MAX_ADDRESS_BYTES];
+        let peer = arrival.peer.map(|peer| text(peer, &mut space));
         // First, because it says what was asked for here, whatever was asked for before.
-        add_element(request, arrival)?;
-        add_hop(request, arrival.peer)?;
-        fill(request, arrival)
+        add_element(fields, arrival, peer);
+        if let Some(peer) = peer {
+            append(fields, &FORWARDED_FOR, Bytes::copy_from_slice(peer));
+        }
+        fill(fields, arrival);
     }
 
     /// Who asks: the peer or, where that is trusted, the last in `X-Forwarded-For` that is not. Nothing, where the peer has no
@@ -100,7 +107,11 @@ impl Forwarding {
     #[must_use]
     pub fn client(&self, request: &RequestHeader, arrival: Arrival) -> Option<IpAddr> {
         let mut client = arrival.peer?;
-        let fields = request.headers.get_all(FORWARDED_FOR).iter().rev();
+        // As most are: then nobody looks for the list.
+        if !self.trusts_address(client) {
+            return Some(client);
+        }
+        let fields = request.headers.get_all(&FORWARDED_FOR).iter().rev();
         let mut hops = fields.flat_map(|field| field.as_bytes().rsplit(|byte| *byte == b','));
         while self.trusts_address(client) {
             // RFC 9110 section 5.6.1.2: empty elements do not count.
@@ -130,63 +141,63 @@ fn address(hop: &[u8]) -> Option<IpAddr> {
     address.ok().map(|address: IpAddr| address.to_canonical())
 }
 
-/// Adds the peer to those that the request passed.
-fn add_hop(request: &mut RequestHeader, peer: Option<IpAddr>) -> Result<()> {
-    match peer {
-        Some(peer) => append(request, FORWARDED_FOR, peer.to_string()),
-        None => Ok(()),
-    }
+/// An address as text, written into `space`.
+fn text(address: IpAddr, space: &mut [u8; MAX_ADDRESS_BYTES]) -> &[u8] {
+    let mut rest = space.as_mut_slice();
+    // It fits.
+    let _ = write!(rest, "{address}");
+    let length = MAX_ADDRESS_BYTES - rest.len();
+    space.get(..length).unwrap_or_default()
 }
 
-/// Adds this hop to `Forwarded`: who asked, for which host, how.
-fn add_element(request: &mut RequestHeader, arrival: Arrival) -> Result<()> {
-    let mut element = String::with_capacity(96);
-    // Writing to a string does not fail.
-    let _ = match arrival.peer {
-        Some(IpAddr::V4(peer)) => write!(element, "for={peer}"),
-        Some(IpAddr::V6(peer)) => write!(element, "for=\"[{peer}]\""),
-        None => write!(element, "for=unknown"),
+/// Adds this hop to `Forwarded`: who asked, for which host, how. `peer` is its address as text.
+fn add_element(fields: &mut HeaderMap, arrival: Arrival, peer: Option<&[u8]>) {
+    let (before, after): (&[u8], &[u8]) = match arrival.peer {
+        Some(IpAddr::V4(_)) | None => (b"for=", b""),
+        Some(IpAddr::V6(_)) => (b"for=\"[", b"]\""),
     };
-    // A host that was checked has neither quotes nor backslashes.
-    if let Some(host) = request.headers.get(HOST).and_then(|host| host.to_str().ok()) {
-        let _ = write!(element, ";host=\"{host}\"");
-    }
-    let _ = write!(element, ";proto={}", arrival.scheme());
-    append(request, "Forwarded", element)
+    let (peer, scheme) = (peer.unwrap_or(b"unknown"), arrival.scheme().as_bytes());
+    // Of its exact length, so that no second block is needed to share it.
+    let element = match fields.get(HOST).map(HeaderValue::as_bytes) {
+        // A host that was checked has neither quotes nor backslashes.
+        Some(host) => [before, peer, after, b";host=\"", host, b"\";proto=", scheme].concat(),
+        None => [before, peer, after, b";proto=", scheme].concat(),
+    };
+    append(fields, &FORWARDED, element.into());
 }
 
 /// Adds to a list, which is one field afterwards.
-fn append(request: &mut RequestHeader, name: &'static str, item: String) -> Result<()> {
-    let mut fields = request.headers.get_all(name).iter();
-    let list = match fields.next() {
-        None => HeaderValue::try_from(item),
+fn append(fields: &mut HeaderMap, name: &HeaderName, item: Bytes) {
+    let mut items = fields.get_all(name).iter();
+    let list = match items.next() {
+        None => item,
         Some(first) => {
             let mut list = first.as_bytes().to_vec();
-            for field in fields.map(HeaderValue::as_bytes).chain([item.as_bytes()]) {
+            for field in items.map(HeaderValue::as_bytes).chain([&*item]) {
                 list.extend_from_slice(b", ");
                 list.extend_from_slice(field);
             }
             if list.len() > MAX_HOPS_BYTES {
-                return Ok(());
+                return;
             }
-            HeaderValue::from_bytes(&list)
+            list.into()
         }
     };
-    match list {
-        Ok(list) => request.insert_header(name, list),
-        // Of bytes that were a field's and ours: cannot be.
-        Err(_) => Ok(()),
+    // Of bytes that were a field's and ours: it cannot fail.
+    if let Ok(list) = HeaderValue::from_maybe_shared(list) {
+        fields.insert(name, list);
     }
 }
 
 /// Says what was asked for, where nobody before did.
-fn fill(request: &mut RequestHeader, arrival: Arrival) -> Result<()> {
-    if !request.headers.contains_key(FORWARDED_PROTO) {
-        request.insert_header(FORWARDED_PROTO, HeaderValue::from_static(arrival.scheme()))?;
+fn fill(fields: &mut HeaderMap, arrival: Arrival) {
+    if !fields.contains_key(&FORWARDED_PROTO) {
+        fields.insert(&FORWARDED_PROTO, HeaderValue::from_static(arrival.scheme()));
     }
-    match request.headers.get(HOST).cloned() {
-        Some(host) if !request.headers.contains_key(FORWARDED_HOST) => request.insert_header(FORWARDED_HOST, host),
-        Some(_) | None => Ok(()),
+    if !fields.contains_key(&FORWARDED_HOST)
+        && let Some(host) = fields.get(HOST).cloned()
+    {
+        fields.insert(&FORWARDED_HOST, host);
     }
 }
 
@@ -209,14 +220,14 @@ mod tests {
         peer: &str,
         is_encrypted: bool,
     ) -> Vec<String> {
-        let mut request = RequestHeader::build("GET", b"/", None).unwrap();
+        let mut fields = HeaderMap::new();
         for (name, value) in claimed {
-            request.append_header(*name, *value).unwrap();
+            fields.append(*name, HeaderValue::from_static(value));
         }
         let trusted: Vec<IpNet> = trusted.iter().map(|network| network.parse().unwrap()).collect();
         let arrival = Arrival::new(Some(&SocketAddr::Inet(peer.parse().unwrap())), is_encrypted, false);
-        Forwarding::new(&trusted).apply(&mut request, arrival).unwrap();
-        let fields = request.headers.iter().map(|(name, value)| format!("{name}: {}", value.to_str().unwrap()));
+        Forwarding::new(&trusted).apply(&mut fields, arrival);
+        let fields = fields.iter().map(|(name, value)| format!("{name}: {}", value.to_str().unwrap()));
         let mut fields: Vec<_> = fields.collect();
         fields.sort();
         fields
@@ -317,9 +328,9 @@ mod tests {
 
     #[test]
     fn a_list_has_an_end() {
-        let mut request = RequestHeader::build("GET", b"/", None).unwrap();
-        request.append_header(FORWARDED_FOR, "1".repeat(MAX_HOPS_BYTES)).unwrap();
-        append(&mut request, FORWARDED_FOR, "192.0.2.1".to_owned()).unwrap();
-        assert_eq!(request.headers.get(FORWARDED_FOR).unwrap().len(), MAX_HOPS_BYTES);
+        let mut fields = HeaderMap::new();
+        fields.insert(&FORWARDED_FOR, HeaderValue::try_from("1".repeat(MAX_HOPS_BYTES)).unwrap());
+        append(&mut fields, &FORWARDED_FOR, Bytes::from_static(b"192.0.2.1"));
+        assert_eq!(fields.get(&FORWARDED_FOR).unwrap().len(), MAX_HOPS_BYTES);
     }
 }

@@ -11,9 +11,7 @@ use cognigate_auth::{
     identity::ForwardedClaims,
     token::{self, TokenSource, TokenSources},
 };
-use http::{HeaderName, HeaderValue, header::COOKIE};
-use pingora_core::Result;
-use pingora_http::RequestHeader;
+use http::{HeaderMap, HeaderName, HeaderValue, header::COOKIE};
 
 use crate::{
     config::{
@@ -43,34 +41,29 @@ impl IdentityHeaders {
     }
 
     /// Removes what the client forged and sets what is verified.
-    ///
-    /// # Errors
-    ///
-    /// Pingora's, if a header cannot be inserted.
     pub fn apply(
         &self,
-        request: &mut RequestHeader,
+        fields: &mut HeaderMap,
         token: Option<&VerifiedToken>,
         certificate: Option<&ClientCertificate>,
-    ) -> Result<()> {
-        self.strip(request);
+    ) {
+        self.strip(fields);
         let values = token.map_or(&[][..], |token| token.identity().forwarded());
         for (name, value) in self.claims.iter().zip(values) {
             if let Some(value) = value {
-                request.insert_header(name.clone(), value.clone())?;
+                fields.insert(name, value.clone());
             }
         }
         for CertificateHeader { name, field } in &self.certificate {
             if let Some(value) = certificate.and_then(|certificate| certificate.field(*field)) {
-                request.insert_header(name.clone(), value.clone())?;
+                fields.insert(name, value.clone());
             }
         }
-        Ok(())
     }
 
-    fn strip(&self, request: &mut RequestHeader) {
-        while let Some(forged) = request.headers.keys().find(|name| self.is_read_as_ours(name)).cloned() {
-            request.remove_header(&forged);
+    fn strip(&self, fields: &mut HeaderMap) {
+        while let Some(forged) = fields.keys().find(|name| self.is_read_as_ours(name)).cloned() {
+            fields.remove(&forged);
         }
     }
 
@@ -82,14 +75,10 @@ impl IdentityHeaders {
 
 /// Removes the token from everywhere it is read from, and nothing else: other cookies and credentials that are no token
 /// stay.
-///
-/// # Errors
-///
-/// Pingora's, if the remaining cookies cannot be inserted.
-pub fn hide_token(request: &mut RequestHeader, sources: &TokenSources) -> Result<()> {
+pub fn hide_token(fields: &mut HeaderMap, sources: &TokenSources) {
     for source in sources.iter() {
         match source {
-            TokenSource::Header(name) => hide_header(request, name),
+            TokenSource::Header(name) => hide_header(fields, name),
             TokenSource::Cookie(_) => {}
         }
     }
@@ -99,31 +88,30 @@ pub fn hide_token(request: &mut RequestHeader, sources: &TokenSources) -> Result
             TokenSource::Header(_) => false,
         })
     };
-    hide_cookies(request, is_hidden)
+    hide_cookies(fields, is_hidden);
 }
 
 /// Also where some server reads another name as this one.
-fn hide_header(request: &mut RequestHeader, source: &HeaderName) {
+fn hide_header(fields: &mut HeaderMap, source: &HeaderName) {
     let is_twin = |name: &HeaderName| name != source && is_read_alike(name, source);
-    while let Some(twin) = request.headers.keys().find(|name| is_twin(name)).cloned() {
-        request.remove_header(&twin);
+    while let Some(twin) = fields.keys().find(|name| is_twin(name)).cloned() {
+        fields.remove(&twin);
     }
-    if request.headers.get_all(source).iter().any(token::is_credential) {
-        request.remove_header(source);
+    if fields.get_all(source).iter().any(token::is_credential) {
+        fields.remove(source);
     }
 }
 
-fn hide_cookies(request: &mut RequestHeader, is_hidden: impl Fn(&[u8]) -> bool) -> Result<()> {
-    if !token::cookie_names(&request.headers).any(&is_hidden) {
-        return Ok(());
+fn hide_cookies(fields: &mut HeaderMap, is_hidden: impl Fn(&[u8]) -> bool) {
+    if !token::cookie_names(fields).any(&is_hidden) {
+        return;
     }
-    let fields = request.headers.get_all(COOKIE).iter();
-    let kept: Vec<HeaderValue> = fields.filter_map(|field| token::cookie_without(field, &is_hidden)).collect();
-    request.remove_header(&COOKIE);
-    for field in kept {
-        request.append_header(COOKIE, field)?;
+    let cookies = fields.get_all(COOKIE).iter();
+    let kept: Vec<HeaderValue> = cookies.filter_map(|cookie| token::cookie_without(cookie, &is_hidden)).collect();
+    fields.remove(COOKIE);
+    for cookie in kept {
+        fields.append(COOKIE, cookie);
     }
-    Ok(())
 }
 
 #[cfg(test)]
@@ -147,13 +135,12 @@ mod tests {
             (vec![("cookie", "session=a.b.c")], vec![]),
             (vec![("cookie", "x=1;y=2")], vec![("cookie", "x=1;y=2")]),
         ] {
-            let mut request = RequestHeader::build("GET", b"/", None).unwrap();
+            let mut request = HeaderMap::new();
             for (name, value) in &fields {
-                request.append_header(*name, *value).unwrap();
+                request.append(*name, HeaderValue::from_static(value));
             }
-            hide_token(&mut request, &sources).unwrap();
-            let found: Vec<_> =
-                request.headers.iter().map(|(name, value)| (name.as_str(), value.to_str().unwrap())).collect();
+            hide_token(&mut request, &sources);
+            let found: Vec<_> = request.iter().map(|(name, value)| (name.as_str(), value.to_str().unwrap())).collect();
             assert_eq!(found, left, "{fields:?}");
         }
     }

@@ -8,42 +8,44 @@
 use http::{
     HeaderValue, Version,
     header::{COOKIE, HOST, PROXY_AUTHENTICATE, PROXY_AUTHORIZATION},
+    request::Parts,
 };
 use pingora_core::{ErrorType, OrErr, Result};
-use pingora_http::RequestHeader;
 
 /// Makes a request one of the version that it goes out in. `came` is the version that it came in.
 ///
 /// # Errors
 ///
-/// An internal error, if the request has no room for a field.
-pub fn normalize(request: &mut RequestHeader, came: Version) -> Result<()> {
+/// An internal error, if what was checked is no value of a field.
+pub fn normalize(request: &mut Parts, came: Version) -> Result<()> {
     if came != Version::HTTP_2 {
         return Ok(());
     }
-    request.remove_header(&PROXY_AUTHENTICATE);
-    request.remove_header(&PROXY_AUTHORIZATION);
+    request.headers.remove(PROXY_AUTHENTICATE);
+    request.headers.remove(PROXY_AUTHORIZATION);
     if request.version == Version::HTTP_2 { name_host(request) } else { join_cookies(request) }
 }
 
 /// Keeps the host where a new path does not lose it; it becomes `:authority` again.
-fn name_host(request: &mut RequestHeader) -> Result<()> {
+fn name_host(request: &mut Parts) -> Result<()> {
     if request.headers.contains_key(HOST) {
         return Ok(());
     }
     let Some(authority) = request.uri.authority() else { return Ok(()) };
     let host = HeaderValue::from_str(authority.as_str());
-    request.insert_header(HOST, host.or_err(ErrorType::InternalError, "a host that was checked")?)
+    request.headers.insert(HOST, host.or_err(ErrorType::InternalError, "a host that was checked")?);
+    Ok(())
 }
 
 /// RFC 9113 section 8.2.3: HTTP/2 may send the cookies one by one, HTTP/1.1 must have them in one field.
-fn join_cookies(request: &mut RequestHeader) -> Result<()> {
+fn join_cookies(request: &mut Parts) -> Result<()> {
     let fields: Vec<_> = request.headers.get_all(COOKIE).iter().map(HeaderValue::as_bytes).collect();
     if fields.len() < 2 {
         return Ok(());
     }
     let joined = HeaderValue::from_bytes(&fields.join(b"; ".as_slice()));
-    request.insert_header(COOKIE, joined.or_err(ErrorType::InternalError, "cookies that were fields")?)
+    request.headers.insert(COOKIE, joined.or_err(ErrorType::InternalError, "cookies that were fields")?);
+    Ok(())
 }
 
 #[cfg(test)]
@@ -51,12 +53,12 @@ mod tests {
     use super::*;
 
     fn normalized(came: Version, goes: Version, fields: &[(&'static str, &'static str)]) -> Vec<String> {
-        let mut request = RequestHeader::build("GET", b"/", None).unwrap();
-        request.set_uri("https://api.example.com/".parse().unwrap());
+        let (mut request, ()) = http::Request::new(()).into_parts();
+        request.uri = "https://api.example.com/".parse().unwrap();
         for (name, value) in fields {
-            request.append_header(*name, *value).unwrap();
+            request.headers.append(*name, HeaderValue::from_static(value));
         }
-        request.set_version(goes);
+        request.version = goes;
         normalize(&mut request, came).unwrap();
         request.headers.iter().map(|(name, value)| format!("{name}: {}", value.to_str().unwrap())).collect()
     }

@@ -4,7 +4,6 @@ use std::{io, net::SocketAddr, sync::Arc, time::Duration};
 
 use arc_swap::ArcSwap;
 use nix::errno::Errno;
-use pingora_core::apps::HttpServerApp;
 use tokio::{
     net::{TcpListener, TcpStream},
     sync::watch,
@@ -12,7 +11,7 @@ use tokio::{
 };
 
 use super::{
-    Settings,
+    App, Settings,
     admission::Admission,
     serve::{ConnectionFault, Serving},
 };
@@ -31,7 +30,7 @@ pub(super) struct Acceptor<A> {
     pub(super) closing: watch::Receiver<bool>,
 }
 
-impl<A: HttpServerApp + Send + Sync + 'static> Acceptor<A> {
+impl<A: App> Acceptor<A> {
     /// Accepts for ever.
     pub(super) async fn run(self) {
         let (mut refusals, mut failures) = (Seldom::default(), Seldom::default());
@@ -111,7 +110,11 @@ impl Seldom {
 mod tests {
     use std::{future::Future, pin::Pin};
 
-    use pingora_core::{apps::ReusedHttpStream, protocols::http::ServerSession, server::ShutdownWatch};
+    use pingora_core::{
+        apps::{HttpServerApp, ReusedHttpStream},
+        protocols::http::ServerSession,
+        server::ShutdownWatch,
+    };
 
     use super::*;
     use crate::listener::Service;
@@ -133,6 +136,8 @@ mod tests {
             Box::pin(std::future::ready(None))
         }
     }
+
+    impl App for Nothing {}
 
     #[test]
     fn what_became_of_one_connection_does_not_hold_up_the_others() {

@@ -18,14 +18,14 @@ use std::{
 
 use async_trait::async_trait;
 use pingora_core::protocols::{
-    ALPN, GetProxyDigest, GetSocketDigest, GetTimingDigest, Peek, Shutdown, SocketDigest, Ssl, TimingDigest, UniqueID,
-    UniqueIDType,
+    ALPN, GetProxyDigest, GetSocketDigest, GetTimingDigest, Peek, Shutdown, SocketDigest, Ssl, Stream, TimingDigest,
+    UniqueID, UniqueIDType,
     raw_connect::ProxyDigest,
     tls::{SslDigest, TlsRef},
 };
 use tokio::io::{AsyncRead, AsyncWrite, AsyncWriteExt, ReadBuf};
 
-use super::{activity::Activity, rescue::Rescue, transport::Transport};
+use super::{activity::Activity, bare::is_bare, rescue::Rescue, transport::Transport};
 
 /// The most that is held back before it is written. Most heads are far smaller; what is larger is not copied.
 const HELD_BYTES: usize = 4096;
@@ -97,6 +97,11 @@ impl Connection {
         Poll::Ready(Ok(!self.first.is_empty()))
     }
 
+    /// Whether what came first is a whole request, and as most are.
+    pub(super) fn begins_with_bare_request(&self) -> bool {
+        is_bare(&self.first)
+    }
+
     fn held(&self) -> &[u8] {
         self.held.get(self.held_written..).unwrap_or_default()
     }
@@ -153,6 +158,14 @@ impl Connection {
         }
         outcome
     }
+}
+
+/// A client's connection that begins with its bare request once more, of which nothing else may have been read. Nothing, if it
+/// is no connection of a listener.
+pub fn rewound(connection: Stream) -> Option<Stream> {
+    let mut connection: Box<Connection> = connection.into_any().downcast().ok()?;
+    connection.first_read = 0;
+    Some(connection)
 }
 
 impl fmt::Debug for Connection {

@@ -23,7 +23,7 @@ use pingora_core::{
 };
 use tokio::{sync::watch, time::sleep};
 
-use super::{Limits, activity::Activity, connection::Connection, serve::is_closing, streams::Streams};
+use super::{App, Limits, activity::Activity, connection::Connection, serve::is_closing, streams::Streams};
 
 /// What a stream may send before it is read, and all streams of a connection together. The default of 64 KiB holds an upload
 /// to that much each round trip.
@@ -48,7 +48,7 @@ const BREATH: Duration = Duration::from_secs(1);
 const REFUSED_STREAM: u32 = 7;
 
 /// Serves a connection until its client, its limits or `closing` ends it.
-pub(super) async fn serve<A: HttpServerApp + Send + Sync + 'static>(
+pub(super) async fn serve<A: App>(
     app: Arc<A>,
     connection: Box<Connection>,
     activity: Arc<Activity>,
@@ -130,7 +130,7 @@ impl<A> Limited<A> {
 /// What Pingora's trait asks for, written out: the attribute that writes it elsewhere would box every future once more.
 type Served<'a> = Pin<Box<dyn Future<Output = Option<ReusedHttpStream>> + Send + 'a>>;
 
-impl<A: HttpServerApp + Send + Sync + 'static> HttpServerApp for Limited<A> {
+impl<A: App> HttpServerApp for Limited<A> {
     fn process_new_http<'a, 'b, 'c>(
         self: &'a Arc<Self>,
         mut session: ServerSession,

@@ -1,11 +1,18 @@
 //! One connection, from its acceptance to its end.
 
-use std::{future::poll_fn, io, net::SocketAddr, pin::pin, sync::Arc, task::Poll};
+use std::{
+    future::poll_fn,
+    io,
+    net::SocketAddr,
+    pin::{Pin, pin},
+    sync::Arc,
+    task::Poll,
+};
 
 use bytes::Bytes;
 use pingora_core::{
-    apps::HttpServerApp,
-    protocols::{Stream, http::ServerSession, raw_connect::ProxyDigest},
+    apps::ReusedHttpStream,
+    protocols::{Stream, raw_connect::ProxyDigest},
 };
 use tokio::{
     net::TcpStream,
@@ -14,7 +21,7 @@ use tokio::{
 };
 
 use super::{
-    Limits, Settings, activity::Activity, admission::Permit, alarm::Alarm, connection::Connection, http2,
+    App, Keeping, Limits, Settings, activity::Activity, admission::Permit, alarm::Alarm, connection::Connection, http2,
     proxy_protocol, rescue::Rescue, socket::Socket, transport::Transport,
 };
 use crate::{
@@ -87,7 +94,7 @@ impl<A> Serving<A> {
     }
 }
 
-impl<A: HttpServerApp + Send + Sync + 'static> Serving<A> {
+impl<A: App> Serving<A> {
     /// Serves a connection to its end.
     pub(super) async fn serve(
         self: Arc<Self>,
@@ -166,23 +173,24 @@ impl<A: HttpServerApp + Send + Sync + 'static> Serving<A> {
 
     async fn http1(&self, mut watched: Watched, mut first_due: Instant, closing: watch::Receiver<bool>) {
         let mut closed = pin!(is_closing(closing.clone()));
-        let mut persistent = None;
+        let mut keeping = Keeping::First(watched.limits.requests_per_connection);
         let mut is_first = true;
         loop {
             match watched.first_bytes(first_due, closed.as_mut()).await {
                 First::Begun => {}
                 First::Over => return,
             }
-            let head_due = if is_first { first_due } else { Instant::now() + watched.limits.header_read_timeout };
-            is_first = false;
-            watched.activity.await_head(head_due, true);
-            let Watched { connection, activity, rescue, mut alarm, limits } = watched;
-            let mut session = ServerSession::new_http1(connection);
-            match persistent.take() {
-                None => begin(&mut session, limits.requests_per_connection),
-                Some(settings) => pingora_core::apps::HttpPersistentSettings::apply_to_session(settings, &mut session),
+            let is_bare = watched.connection.begins_with_bare_request();
+            if !is_bare {
+                let head_due = if is_first { first_due } else { Instant::now() + watched.limits.header_read_timeout };
+                watched.activity.await_head(head_due, true);
             }
-            let mut request = self.app.process_new_http(session, &closing);
+            is_first = false;
+            let Watched { connection, activity, rescue, mut alarm, limits } = watched;
+            let mut request: Pin<Box<dyn Future<Output = _> + Send>> = match is_bare {
+                true => Box::pin(self.app.serve_bare(connection, keeping, &closing)),
+                false => self.app.process_new_http(keeping.session(connection), &closing),
+            };
             let outcome = alarm.watch(&activity, request.as_mut()).await;
             let Some(outcome) = outcome else {
                 self.cut_off(request, &activity, &rescue).await;
@@ -190,9 +198,9 @@ impl<A: HttpServerApp + Send + Sync + 'static> Serving<A> {
             };
             drop(request);
             activity.head_is_whole();
-            let Some((stream, settings)) = outcome.map(|reused| reused.consume()) else { return };
-            let Some(connection) = ours(stream) else { return };
-            persistent = settings;
+            let Some((stream, settings)) = outcome.map(ReusedHttpStream::consume) else { return };
+            let (Some(connection), Some(settings)) = (ours(stream), settings) else { return };
+            keeping = Keeping::Again(settings);
             first_due = Instant::now() + limits.idle_timeout;
             watched = Watched { connection, activity, rescue, alarm, limits };
         }
@@ -241,12 +249,6 @@ impl Watched {
 fn note(activity: &Arc<Activity>) -> ProxyDigest {
     let (nothing, ()) = http::Response::new(()).into_parts();
     ProxyDigest::new(Box::new(nothing.into()), Some(Box::new(Arc::clone(activity))))
-}
-
-/// The first request of a connection. It is kept without a time of Pingora's: [`Watched::first_bytes`] has one.
-fn begin(session: &mut ServerSession, requests: u32) {
-    session.set_keepalive(Some(0));
-    session.set_keepalive_reuses_remaining(requests.checked_sub(1));
 }
 
 fn ours(stream: Stream) -> Option<Box<Connection>> {

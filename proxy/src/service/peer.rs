@@ -38,6 +38,25 @@ pub(super) fn adapt(peer: &mut HttpPeer, context: &mut RequestContext) -> Result
         options.read_timeout = Some(context.runtime.limits.websocket_idle_timeout);
         return Ok(());
     }
+    hurry(peer, context)
+}
+
+/// An endpoint as it is spoken to by a request that has a deadline; nothing, for one that has none.
+///
+/// # Errors
+///
+/// If no time is left.
+pub(super) fn hurried(peer: &HttpPeer, context: &RequestContext) -> Result<Option<Box<HttpPeer>>> {
+    if context.deadline.is_none() {
+        return Ok(None);
+    }
+    let mut peer = Box::new(peer.clone());
+    hurry(&mut peer, context)?;
+    Ok(Some(peer))
+}
+
+fn hurry(peer: &mut HttpPeer, context: &RequestContext) -> Result<()> {
+    let options = &mut peer.options;
     if context.deadline.is_some() {
         let waits = [
             &mut options.connection_timeout,

@@ -45,6 +45,7 @@ use crate::{
     upstream::{
         attempt::Attempt,
         balance,
+        endpoint::Endpoint,
         pool::{Outcome, Pool},
     },
 };
@@ -75,6 +76,18 @@ enum Loss {
 ///
 /// If no endpoint is in rotation, or if no time is left.
 pub(super) fn choose(session: &mut Session, context: &mut RequestContext) -> Result<Box<HttpPeer>> {
+    let endpoint = assign(session, context)?;
+    let mut peer = Box::new(endpoint.peer().clone());
+    peer::adapt(&mut peer, context)?;
+    Ok(peer)
+}
+
+/// Chooses the endpoint of a request.
+///
+/// # Errors
+///
+/// If none is in rotation.
+pub(super) fn assign(session: &mut Session, context: &mut RequestContext) -> Result<Arc<Endpoint>> {
     context.upstream_started.get_or_insert_with(Instant::now);
     let next = context.next.take();
     let lease = context.route().map(|route| &route.upstream).and_then(|pool| {
@@ -90,10 +103,9 @@ pub(super) fn choose(session: &mut Session, context: &mut RequestContext) -> Res
         context.refusal = Some(Refusal::UpstreamUnavailable);
         return Err(Error::new_up(ErrorType::ConnectNoRoute));
     };
-    let mut peer = Box::new(lease.endpoint().peer().clone());
+    let endpoint = Arc::clone(lease.endpoint());
     context.attempt = Some(Attempt::begin(lease, session.as_mut().is_body_done()));
-    peer::adapt(&mut peer, context)?;
-    Ok(peer)
+    Ok(endpoint)
 }
 
 /// What a request is told from others by, where its upstream asks for that and it has it.

@@ -23,9 +23,8 @@ mod span;
 use std::{net::SocketAddr, sync::Arc, time::Instant};
 
 use cognigate_auth::clock::Clock;
-use http::StatusCode;
-use pingora_core::{Error, Result};
-use pingora_http::RequestHeader;
+use http::{HeaderMap, StatusCode};
+use pingora_core::Error;
 
 pub use self::{
     export::FLUSH_TIMEOUT,
@@ -165,15 +164,11 @@ impl RequestTrace {
     }
 
     /// Tells the upstream which span asks it. The request of a trace in which no spans are made here passes as it came.
-    ///
-    /// # Errors
-    ///
-    /// Pingora's, if the request has no room for a field.
-    pub fn apply(&self, request: &mut RequestHeader) -> Result<()> {
+    pub fn apply(&self, fields: &mut HeaderMap) {
         match self {
-            Self::Off | Self::Passing(_) => Ok(()),
-            Self::Sampled(_, record) => record.asking().apply(request, record.state.as_deref()),
-            Self::Unsampled(context) => context.apply(request, None),
+            Self::Off | Self::Passing(_) => {}
+            Self::Sampled(_, record) => record.asking().apply(fields, record.state.as_deref()),
+            Self::Unsampled(context) => context.apply(fields, None),
         }
     }
 

@@ -14,7 +14,10 @@ use std::{
 use pingora_core::upstreams::peer::HttpPeer;
 use tokio::time::Instant;
 
-use super::outlier::{Pass, Standing};
+use super::{
+    idle::IdleConnections,
+    outlier::{Pass, Standing},
+};
 
 /// One server of an upstream.
 #[derive(Debug)]
@@ -23,14 +26,16 @@ pub struct Endpoint {
     weight: u32,
     /// Everything that does not change between requests.
     peer: HttpPeer,
+    idle: Arc<IdleConnections>,
     in_flight: AtomicUsize,
     standing: Standing,
 }
 
 impl Endpoint {
     /// A server that nothing is known of: it is in rotation.
-    pub(super) const fn new(address: SocketAddr, weight: u32, peer: HttpPeer, standing: Standing) -> Self {
-        Self { address, weight, peer, in_flight: AtomicUsize::new(0), standing }
+    pub(super) fn new(address: SocketAddr, weight: u32, peer: HttpPeer, standing: Standing) -> Self {
+        let idle = Arc::new(IdleConnections::new(peer.options.idle_timeout.unwrap_or(Duration::MAX)));
+        Self { address, weight, peer, idle, in_flight: AtomicUsize::new(0), standing }
     }
 
     /// Where it is.
@@ -49,6 +54,12 @@ impl Endpoint {
     #[must_use]
     pub const fn peer(&self) -> &HttpPeer {
         &self.peer
+    }
+
+    /// The connections to it that are not in use.
+    #[must_use]
+    pub const fn idle(&self) -> &Arc<IdleConnections> {
+        &self.idle
     }
 
     /// How many requests it has at this moment.

@@ -92,6 +92,12 @@ impl Pool {
         &self.config
     }
 
+    /// Whether nothing but HTTP/1.1 is spoken with its endpoints.
+    #[must_use]
+    pub fn is_http1(&self) -> bool {
+        self.config.protocol == UpstreamProtocol::Http1
+    }
+
     /// What is counted about it.
     #[must_use]
     pub const fn metrics(&self) -> &UpstreamMetrics {

@@ -43,7 +43,8 @@ pub(super) struct Row {
     then: Then,
     /// The reason under which a refusal is counted; empty if none is.
     reason: &'static str,
-    /// The bytes that the upstream got. The order of fields of different names is of no account.
+    /// The bytes that the upstream got. The order of fields of different names is of no account, nor is how they are
+    /// spelt.
     upstream: String,
     /// Whether the upstream may have got any number of the first of these bytes: the request broke off on its way.
     is_cut: bool,
@@ -261,7 +262,7 @@ impl fmt::Display for Row {
     }
 }
 
-/// With the fields of each head in one order, and without those that the proxy adds to every request.
+/// With the fields of each head in one order, their names in lower case, and without those that the proxy adds to every request.
 pub(super) fn canonical(wire: &str) -> String {
     let (wire, mut at, mut canonical) = (bytes(wire), 0, String::new());
     while let Ok(Reading::Whole(request, length)) = read(&wire[at..]) {
@@ -273,15 +274,16 @@ pub(super) fn canonical(wire: &str) -> String {
 }
 
 fn sorted(head: &str) -> String {
-    let is_ours = |line: &&str| {
-        let name = line.split(':').next().unwrap_or_default().to_ascii_lowercase();
-        FORWARDED.contains(&name.as_str())
-    };
-    let mut lines: Vec<_> = head.split("\r\n").filter(|line| !line.is_empty() && !is_ours(line)).collect();
-    if let Some(fields) = lines.get_mut(1..) {
-        fields.sort_unstable();
-    }
-    lines.join("\r\n") + "\r\n\r\n"
+    let mut lines = head.split("\r\n").filter(|line| !line.is_empty());
+    let start = lines.next().unwrap_or_default().to_owned();
+    let fields = lines.map(|line| {
+        let (name, value) = line.split_at(line.find(':').unwrap_or(line.len()));
+        (name.to_ascii_lowercase(), value)
+    });
+    let mut fields: Vec<_> = fields.filter(|(name, _)| !FORWARDED.contains(&name.as_str())).collect();
+    fields.sort_unstable();
+    let fields = fields.into_iter().map(|(name, value)| format!("\r\n{name}{value}"));
+    start + &fields.collect::<String>() + "\r\n\r\n"
 }
 
 /// As much of it as helps.
