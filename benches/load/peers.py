@@ -146,6 +146,7 @@ def envoy_config(values: dict) -> dict:
     listeners = [
         envoy_listener("http", values, []),
         envoy_listener("jwt", values, [jwt_authn(values, {})]),
+        envoy_listener("jwt_default", values, [jwt_authn(values, {"jwt_cache_config": {}})]),
         envoy_listener("jwt_cached", values, [jwt_authn(values, JWT_CACHE)]),
         envoy_listener("https", values, [jwt_authn(values, JWT_CACHE)]),
     ]
@@ -241,7 +242,7 @@ RATE_LIMITED = variant("cognigate-limited", may_be_refused=True, routes=LIMITED)
 ONE_ROUTE = variant("cognigate-one-route", routes=ANY_SERVICE)
 THOUSAND_ROUTES = variant("cognigate-thousand-routes", routes=THOUSAND_SERVICES)
 
-ENVOY = Server("envoy", "envoy", ("http", "jwt", "jwt_cached", "https"))
+ENVOY = Server("envoy", "envoy", ("http", "jwt", "jwt_cached", "jwt_default", "https"))
 HAPROXY = Server("haproxy", "haproxy", ("http", "jwt", "https"))
 NGINX = Server("nginx", "nginx", ("http", "https"))
 PINGAP = Server("pingap", "pingap", ("http", "jwt"))
