@@ -47,6 +47,11 @@ class Process:
             os.killpg(self._child.pid, signal.SIGKILL)
         self._child.wait()
 
+    def finish(self, seconds: float = 30.0) -> int:
+        """Asks it to stop in order; its exit status, once it did."""
+        self._child.terminate()
+        return self._child.wait(seconds)
+
     def is_running(self) -> bool:
         return self._child.poll() is None
 

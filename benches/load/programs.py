@@ -10,6 +10,7 @@ from pathlib import Path
 ROOT = Path(__file__).resolve().parents[2]
 TARGET = Path(os.environ.get("CARGO_TARGET_DIR", ROOT / "target")).resolve()
 PEERS = TARGET / "peers"
+BY_PROFILE = TARGET / "pgo/cognigate"
 
 ENVOY_VERSION = "1.40.0"
 
@@ -39,16 +40,27 @@ def prepare() -> Programs:
     """Installs and builds what is not there yet."""
     PEERS.mkdir(parents=True, exist_ok=True)
     subprocess.run([ROOT / "tests/programs", "nginx", "haproxy", "wrk"], check=True)
-    build("cognigate")
     build("load")
+    by_profile = built_by_profile()
+    if not by_profile:
+        build("cognigate")
 
     paths = {name: on_path(name) for name in ("nginx", "haproxy", "wrk", "h2load", "openssl", "taskset", "setpriv")}
     paths |= {name: TARGET / "release" / name for name in ("cognigate", "mint", "pace")}
+    if by_profile:
+        paths["cognigate"] = BY_PROFILE
     paths["envoy"] = envoy()
     pingap = PEERS / "pingap/bin/pingap"
     if pingap.exists():
         paths["pingap"] = pingap
     return Programs(paths, versions(paths))
+
+
+def built_by_profile() -> bool:
+    """Whether `make build-pgo` has built the proxy, and from the sources as they are: then that is measured."""
+    sources = [ROOT / "Cargo.lock", *ROOT.glob("auth-plugin/src/**/*.rs"), *ROOT.glob("proxy/src/**/*.rs")]
+    newest = max(source.stat().st_mtime for source in sources)
+    return BY_PROFILE.exists() and BY_PROFILE.stat().st_mtime > newest
 
 
 def build(package: str) -> None:
@@ -85,8 +97,9 @@ def versions(paths: dict[str, Path]) -> dict[str, str]:
         result = subprocess.run([paths[name], *arguments], capture_output=True, text=True)
         return (result.stdout + result.stderr).strip().splitlines()[0]
 
+    how = "make build-pgo" if paths["cognigate"] == BY_PROFILE else "make build"
     found = {
-        "Cognigate": said("cognigate", "--version").removeprefix("cognigate "),
+        "Cognigate": f"{said('cognigate', '--version').removeprefix('cognigate ')} (`{how}`)",
         "nginx": said("nginx", "-v").rpartition("/")[2],
         "HAProxy": said("haproxy", "-v").split()[2],
         "Envoy": ENVOY_VERSION,
