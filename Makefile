@@ -14,16 +14,20 @@ FUZZ_VERSION := 0.13.2
 TOOLS := $(CURDIR)/target/tools
 DENY := PATH="$(TOOLS)/bin:$$PATH" cargo-deny
 
-.PHONY: help demo build test chaos test-client test-browser test-soak test-prometheus drills check bench bench-peers fuzz tools
+.PHONY: help demo build build-pgo test chaos test-client test-browser test-soak test-prometheus drills check bench \
+	bench-instructions bench-peers fuzz tools
 
 help: ## List these targets
-	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  make %-15s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
+	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  make %-18s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
 
 demo: ## Run a user pool, a sample upstream and the proxy on this machine (PORT=8080)
 	cargo run --locked -p cognigate -- demo --port $(PORT)
 
 build: ## Build what is shipped: target/release/cognigate (slow: fat LTO)
 	cargo build --locked --release -p cognigate
+
+build-pgo: ## Build it once more, laid out by a profile of its work: target/pgo/cognigate (some 10 minutes, 2 cores)
+	python3 benches/load/pgo.py
 
 test: ## Run all Rust tests, those in the documentation included, but none that has a target of its own
 	tests/programs
@@ -66,6 +70,9 @@ check: tools ## Check formatting, lints, documentation and dependencies
 
 bench: ## Run the micro benchmarks
 	cargo bench --locked -p benches
+
+bench-instructions: ## Count instructions, and fail if a case needs 3 % more than benches/instructions.json says (RENEW=1 writes it)
+	python3 benches/instructions $(if $(RENEW),--renew)
 
 bench-peers: ## Measure the proxy next to nginx, HAProxy and Envoy, and write docs/benchmarks (15 minutes after the build)
 	ROUNDS=$(ROUNDS) SECONDS=$(SECONDS) LOADS=$(LOADS) python3 benches/load
