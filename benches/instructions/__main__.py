@@ -112,8 +112,8 @@ def faults(counts: dict[str, int], baseline: dict[str, int]) -> list[str]:
     """What is wrong with the counts; what is wrong with the baseline is only said."""
     found = [f"{name} has no baseline: make bench-instructions RENEW=1" for name in counts if name not in baseline]
     found += [f"{name} is in the baseline and no case" for name in baseline if name not in counts]
-    for name in counts.keys() & baseline.keys():
-        share = change(counts[name], baseline[name])
+    for name, now in counts.items():
+        share = change(now, baseline.get(name, now))
         if share > TOLERANCE:
             found.append(f"{name} needs {share:.1%} more instructions than the baseline")
         elif share < -TOLERANCE:
