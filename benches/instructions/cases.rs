@@ -1,6 +1,6 @@
 //! What is counted, each with how many runs it takes. The first run is not counted.
 
-use std::{error::Error, hint::black_box, time::Duration};
+use std::{error::Error, hint::black_box};
 
 use benches::{
     gate::{Gate, NOW, refused, token},
@@ -11,7 +11,10 @@ use benches::{
     weak_key::WeakKey,
 };
 use cognigate::{
-    config::model::{AccessLogConfig, LimitsConfig, LogFormat, LogTarget},
+    config::{
+        self,
+        model::{AccessLogConfig, LogFormat, LogTarget},
+    },
     filter::{hygiene, limits},
     route::{path, table::RouteTable},
     telemetry::{
@@ -139,32 +142,13 @@ fn head() -> Case {
         request.append_header(name, value)?;
     }
     request.append_header("Authorization", format!("Bearer {}", token(&WeakKey::new("a"), 0)))?;
-    let limits = limits();
+    // Those of a configuration that says nothing of them.
+    let limits = config::parse("minimal.yaml", include_str!("../../conf/minimal.yaml"))?.limits;
     let run = move |_| {
         let request = black_box(&request);
         limits::check(request, &limits).is_ok() && hygiene::check(request).is_ok()
     };
     Ok((1_000, Box::new(run)))
-}
-
-/// Those of a configuration that says nothing of them, as far as a head is concerned.
-fn limits() -> LimitsConfig {
-    LimitsConfig {
-        request_header_bytes: 32 * 1024,
-        request_headers: 100,
-        request_uri_bytes: 8 * 1024,
-        request_body_bytes: Some(10 << 20),
-        connections: 1,
-        connections_per_ip: 0,
-        header_read_timeout: Duration::ZERO,
-        idle_timeout: Duration::ZERO,
-        websocket_idle_timeout: Duration::ZERO,
-        failed_auth_per_ip: None,
-        rate_limit_keys: 1024,
-        requests_per_connection: 0,
-        h2_streams: 1,
-        h2_header_list_bytes: 0,
-    }
 }
 
 fn jwks(keys: u8) -> Case {

@@ -1,4 +1,4 @@
-"""Builds the proxy as it is released, laid out by a profile of its work: `make build-pgo`.
+"""Builds the proxy laid out by a profile of its work: `make build-pgo`.
 
 It builds the proxy so that it counts which way its code goes, lets it serve what a proxy serves, and builds it again with
 what was counted: target/pgo/cognigate. Profiles differ a little from one training to the next, and so do the programs.
@@ -93,7 +93,7 @@ def prepare() -> Programs:
 
 
 def build(flag: str) -> Path:
-    """The proxy as it is shipped, with one more flag for the compiler, but not for build scripts and macros: hence `--target`."""
+    """The proxy as `make build` builds it, with one more flag for the compiler, but not for build scripts and macros: hence `--target`."""
     say(f"building with {flag}")
     said = subprocess.run(["rustc", "-vV"], cwd=ROOT, check=True, capture_output=True, text=True).stdout
     host = said.partition("host: ")[2].split()[0]

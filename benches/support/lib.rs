@@ -2,6 +2,7 @@
 
 pub mod gate;
 pub mod jwks_document;
+#[path = "../../tests/support/log_entry.rs"]
 pub mod log_entry;
 pub mod routes;
 pub mod signature;

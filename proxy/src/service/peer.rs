@@ -55,18 +55,17 @@ pub(super) fn hurried(peer: &HttpPeer, context: &RequestContext) -> Result<Optio
     Ok(Some(peer))
 }
 
+/// Gives each wait what is left of the request's time, where that has an end.
 fn hurry(peer: &mut HttpPeer, context: &RequestContext) -> Result<()> {
     let options = &mut peer.options;
-    if context.deadline.is_some() {
-        let waits = [
-            &mut options.connection_timeout,
-            &mut options.total_connection_timeout,
-            &mut options.read_timeout,
-            &mut options.write_timeout,
-        ];
-        for wait in waits.into_iter().flatten() {
-            *wait = within(context, *wait)?;
-        }
+    let waits = [
+        &mut options.connection_timeout,
+        &mut options.total_connection_timeout,
+        &mut options.read_timeout,
+        &mut options.write_timeout,
+    ];
+    for wait in waits.into_iter().flatten() {
+        *wait = within(context, *wait)?;
     }
     Ok(())
 }
