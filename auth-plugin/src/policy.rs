@@ -26,7 +26,7 @@ pub enum TokenUse {
 }
 
 /// Which kinds of token a route takes.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Deserialize)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, Deserialize)]
 #[serde(rename_all = "lowercase")]
 pub enum TokenUseRule {
     /// Access tokens only.
@@ -44,7 +44,7 @@ impl TokenUseRule {
 }
 
 /// What a route asks of a caller.
-#[derive(Clone, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug, PartialEq, Eq, Hash)]
 pub struct Policy {
     /// Names of the pools whose tokens are accepted.
     pub user_pools: Box<[Box<str>]>,

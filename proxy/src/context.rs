@@ -163,8 +163,8 @@ impl RequestContext {
         }
         self.finish_trace(status);
         let status = status.unwrap_or_else(client_closed_request);
-        let requests = self.route().map_or(&self.runtime.unmatched, |route| &route.requests);
-        requests.observe(&self.method, status, self.started.elapsed());
+        let metrics = self.route().map_or(&self.runtime.unmatched, |route| &route.metrics);
+        metrics.observe(&self.method, status, self.started.elapsed());
         if let (Some(route), Some(started)) = (self.route(), self.upstream_started) {
             route.upstream.metrics().duration.observe(started.elapsed().as_secs_f64());
         }

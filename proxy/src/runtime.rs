@@ -3,6 +3,7 @@
 //! Built whole from a [`Config`], then published. A request keeps the one that it arrived under.
 
 use std::{
+    collections::HashSet,
     path::Path,
     sync::Arc,
     time::{Duration, Instant},
@@ -20,7 +21,6 @@ use cognigate_auth::{
 };
 use http::Method;
 use pingora_http::RequestHeader;
-use prometheus::IntCounter;
 
 use crate::{
     config::{
@@ -40,7 +40,7 @@ use crate::{
     route::table::RouteTable,
     telemetry::{
         access_log::{AccessLog, CannotOpen, LogWriters},
-        metrics::{DecisionMetrics, NO_ROUTE, ProxyMetrics, RequestMetrics},
+        metrics::{NO_ROUTE, ProxyMetrics, RouteMetrics},
         trace::{RouteNames, Tracer},
     },
     tls::Fault,
@@ -85,7 +85,7 @@ pub struct Runtime {
     pub access_log: Option<AccessLog>,
     revocations: Arc<RevocationList>,
     /// What is counted about requests that match no route.
-    pub unmatched: RequestMetrics,
+    pub unmatched: RouteMetrics,
     /// User pools that a proxy is ready without.
     excused: Box<[Box<str>]>,
 }
@@ -93,12 +93,12 @@ pub struct Runtime {
 /// What is done with the requests of a route.
 #[derive(Debug)]
 pub struct Route {
-    /// Who may use it.
-    pub access: Access,
+    /// What it asks of a caller; nothing on an open route.
+    pub policy: Option<Arc<Policy>>,
     /// Where its requests go.
     pub upstream: Arc<Pool>,
     /// What is counted about it.
-    pub requests: RequestMetrics,
+    pub metrics: RouteMetrics,
     /// What spans call it.
     pub names: Arc<RouteNames>,
     /// The path that the upstream sees; nothing where it is the path as it came.
@@ -106,24 +106,7 @@ pub struct Route {
     /// How long a request may take in all.
     pub timeout: Option<Duration>,
     /// How many requests each caller has.
-    pub rate_limit: Option<RateLimit>,
-}
-
-/// Who may use a route.
-#[derive(Debug)]
-pub enum Access {
-    /// Callers that meet a policy.
-    Guarded {
-        /// What is asked of them.
-        policy: Policy,
-        /// What was decided.
-        decisions: DecisionMetrics,
-    },
-    /// Everyone.
-    Open {
-        /// How many came.
-        decisions: IntCounter,
-    },
+    pub rate_limit: Option<Box<RateLimit>>,
 }
 
 /// Why a configuration cannot be served although it was checked.
@@ -172,7 +155,9 @@ impl Runtime {
         let pools: Result<Vec<_>, _> =
             config.upstreams.iter().map(|upstream| pool(upstream, metrics, previous)).collect();
         let pools = pools?;
-        let routes: Result<_, _> = config.routes.iter().map(|route| Route::build(route, &pools, metrics)).collect();
+        let mut policies = HashSet::new();
+        let routes = config.routes.iter().map(|route| Route::build(route, &mut policies, &pools, metrics));
+        let routes: Result<_, _> = routes.collect();
         let (identity_headers, forwarded_claims) = IdentityHeaders::new(&config.identity);
         let authorizer = AuthorizerConfig {
             user_pools: config.user_pools.clone(),
@@ -209,7 +194,7 @@ impl Runtime {
             access_log: access_log(config.access_log.as_ref(), metrics, log_writers, previous)?,
             revocations: Arc::clone(revocations),
             is_all_http1: config.upstreams.iter().all(|upstream| upstream.protocol == UpstreamProtocol::Http1),
-            unmatched: metrics.requests(NO_ROUTE),
+            unmatched: metrics.route(NO_ROUTE),
             excused: Box::default(),
         })
     }
@@ -259,7 +244,7 @@ impl Runtime {
     }
 
     fn is_needed(&self, user_pool: &str) -> bool {
-        let mut policies = self.routes.iter().filter_map(Route::policy);
+        let mut policies = self.routes.iter().filter_map(|route| route.policy.as_ref());
         policies.any(|policy| policy.user_pools.iter().any(|name| **name == *user_pool))
     }
 }
@@ -314,38 +299,35 @@ fn key_archive(path: &Path) -> Arc<dyn KeyArchive> {
 }
 
 impl Route {
-    fn build(config: &RouteConfig, pools: &[Arc<Pool>], metrics: &ProxyMetrics) -> Result<Self, BuildError> {
+    /// Routes that ask for the same ask by one of the `policies`: a thousand copies of it would be in nobody's cache.
+    fn build(
+        config: &RouteConfig,
+        policies: &mut HashSet<Arc<Policy>>,
+        pools: &[Arc<Pool>],
+        metrics: &ProxyMetrics,
+    ) -> Result<Self, BuildError> {
         let RouteConfig { label, matches, auth, upstream, rewrite, timeout, rate_limit } = config;
         let upstream = pools.get(*upstream).map(Arc::clone).ok_or(BuildError::DanglingUpstream)?;
         let path = matches.path.to_string().into();
         Ok(Self {
-            access: Access::build(auth.as_ref(), label, metrics),
+            metrics: if auth.is_some() { metrics.route(label).guarded() } else { metrics.route(label).open() },
+            policy: auth.as_ref().map(|policy| shared(policy, policies)),
             names: Arc::new(RouteNames { label: label.clone(), path, upstream: upstream.name().into() }),
             upstream,
-            requests: metrics.requests(label),
             rewrite: rewrite.clone(),
             timeout: *timeout,
-            rate_limit: rate_limit.map(|rate_limit| RateLimit::new(rate_limit, label)),
+            rate_limit: rate_limit.map(|rate_limit| RateLimit::new(rate_limit, label).into()),
         })
-    }
-
-    /// What it asks of a caller; nothing on an open route.
-    #[must_use]
-    pub const fn policy(&self) -> Option<&Policy> {
-        match &self.access {
-            Access::Guarded { policy, .. } => Some(policy),
-            Access::Open { .. } => None,
-        }
     }
 }
 
-impl Access {
-    fn build(auth: Option<&Policy>, label: &str, metrics: &ProxyMetrics) -> Self {
-        match auth {
-            Some(policy) => Self::Guarded { policy: policy.clone(), decisions: metrics.decisions(label) },
-            None => Self::Open { decisions: metrics.open_decisions(label) },
-        }
+fn shared(policy: &Policy, policies: &mut HashSet<Arc<Policy>>) -> Arc<Policy> {
+    if let Some(same) = policies.get(policy) {
+        return Arc::clone(same);
     }
+    let policy = Arc::new(policy.clone());
+    policies.insert(Arc::clone(&policy));
+    policy
 }
 
 /// The pool of before, with all that is known of its endpoints, if it was made of the same; else a new one. One whose endpoints

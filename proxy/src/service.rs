@@ -37,7 +37,7 @@ use crate::{
     },
     listener::activity,
     response::Refusal,
-    runtime::{Route, Runtime},
+    runtime::Runtime,
     telemetry::metrics::ProxyMetrics,
 };
 
@@ -75,7 +75,7 @@ impl EdgeService {
         context.take_of_source()?;
         let route = context.route().ok_or(Refusal::NoRoute)?;
         let is_timed = runtime.access_log.is_some() || context.trace.is_sampled();
-        let asked_at = (is_timed && route.policy().is_some()).then(Instant::now);
+        let asked_at = (is_timed && route.policy.is_some()).then(Instant::now);
         let admitted = auth::admit(&runtime, route, request, context.client).await;
         context.auth_took = asked_at.map(|asked_at| asked_at.elapsed());
         trace::decided(context, asked_at, &admitted);
@@ -142,7 +142,7 @@ impl EdgeService {
         tracing::debug!(request_id = ?context.request_id, ?refusal, "refused");
         self.count_refusal(refusal);
         context.turned_away = Some(refusal);
-        let policy = context.route().and_then(Route::policy);
+        let policy = context.route().and_then(|route| route.policy.as_deref());
         context.runtime.responder.refuse(session, refusal, policy, context.rate_fields(), &context.request_id).await?;
         Ok(true)
     }

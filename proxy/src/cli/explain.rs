@@ -186,7 +186,7 @@ fn judge(
     };
     let label = config.routes.get(index).map_or("", |route| &route.label);
     writeln!(out, "route    {label}, upstream {}", route.upstream.name())?;
-    let Some(policy) = route.policy() else {
+    let Some(policy) = &route.policy else {
         writeln!(out, "auth     none")?;
         return Ok(Ok("open"));
     };

@@ -16,7 +16,6 @@ use pingora_http::RequestHeader;
 use super::RequestContext;
 use crate::{
     response::Refusal,
-    runtime::Access,
     telemetry::access_log::{Caller, Entry, Sent},
 };
 
@@ -122,7 +121,7 @@ impl RequestContext {
             bytes_sent,
             user_agent: asked.user_agent.as_ref().map(HeaderValue::as_bytes),
             referer: asked.referer.as_ref().map(HeaderValue::as_bytes),
-            route: self.route().map(|route| route.requests.route()),
+            route: self.route().map(|route| route.metrics.label()),
             reason: self.reason(),
             refusal: self.refused().filter(|refusal| !matches!(refusal, Refusal::Rejected(_))).map(Refusal::reason),
             caller: self.caller(),
@@ -140,12 +139,13 @@ impl RequestContext {
 
     /// What was decided about the caller, if it came to that.
     pub(super) fn reason(&self) -> Option<&'static str> {
-        match (self.refused(), &self.route()?.access) {
-            (Some(Refusal::Rejected(rejection)), _) => Some(rejection.reason()),
+        let is_open = self.route()?.policy.is_none();
+        match self.refused() {
+            Some(Refusal::Rejected(rejection)) => Some(rejection.reason()),
             // Its source had no request left: nobody asked any more whether the route is open.
-            (Some(Refusal::RateLimited { .. }), Access::Open { .. }) => None,
-            (_, Access::Open { .. }) => Some("open"),
-            (_, Access::Guarded { .. }) => self.token.as_ref().map(|_| "ok"),
+            Some(Refusal::RateLimited { .. }) if is_open => None,
+            _ if is_open => Some("open"),
+            _ => self.token.as_ref().map(|_| "ok"),
         }
     }
 

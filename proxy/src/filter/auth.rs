@@ -10,7 +10,7 @@ use pingora_http::RequestHeader;
 use crate::{
     filter::failed_auth::{FailedAuth, Failures},
     response::Refusal,
-    runtime::{Access, Route, Runtime},
+    runtime::{Route, Runtime},
 };
 
 /// The caller of a request, or none on an open route. Every decision is counted; none was made where too many tokens from
@@ -25,23 +25,20 @@ pub async fn admit(
     request: &RequestHeader,
     client: Option<IpAddr>,
 ) -> Result<Option<Arc<VerifiedToken>>, Refusal> {
-    let (policy, decisions) = match &route.access {
-        Access::Guarded { policy, decisions } => (policy, decisions),
-        Access::Open { decisions } => {
-            decisions.inc();
-            return Ok(None);
-        }
+    let Some(policy) = &route.policy else {
+        route.metrics.count_open();
+        return Ok(None);
     };
     let token = runtime.token_sources.read(&request.headers).map_err(|fault| Refusal::Ambiguous(fault.into()))?;
     let failures = runtime.failed_auth.as_ref().zip(client).map(|(limit, client)| FailedAuth::of(limit, client));
     let may_verify = || failures.as_ref().map_or(Ok(()), Failures::check);
     match runtime.authorizer.authorize(token, policy, may_verify).await {
         Ok(token) => {
-            decisions.ok.inc();
+            route.metrics.count_accepted();
             Ok(Some(token))
         }
         Err(Denial::Rejected(rejection)) => {
-            decisions.count_rejection(rejection);
+            route.metrics.count_rejection(rejection);
             if let Some(failures) = &failures {
                 failures.count(rejection);
             }
