@@ -151,10 +151,14 @@ impl RevocationList {
     }
 
     fn look(&self, identity: &Identity) -> Option<SubjectKind> {
-        let named = |kind, text| self.is_named(kind, text, identity.issued_at()).then_some(kind);
-        let by_token = || identity.jti().and_then(|jti| named(SubjectKind::Jti, jti));
-        let by_session = || identity.origin_jti().and_then(|origin_jti| named(SubjectKind::OriginJti, origin_jti));
-        by_token().or_else(by_session).or_else(|| named(SubjectKind::Sub, identity.sub()))
+        // A text is not so much as looked at where no entry is of its kind: it may be far away.
+        let named = |kind, text: fn(&Identity) -> Option<&str>| {
+            let text = if self.has_none(kind) { None } else { text(identity) };
+            text.is_some_and(|text| self.is_named(kind, text, identity.issued_at())).then_some(kind)
+        };
+        let by_token = || named(SubjectKind::Jti, Identity::jti);
+        let by_session = || named(SubjectKind::OriginJti, Identity::origin_jti);
+        by_token().or_else(by_session).or_else(|| named(SubjectKind::Sub, |identity| Some(identity.sub())))
     }
 
     /// Whether the caller's token may be let through.
@@ -243,11 +247,11 @@ impl RevocationList {
         self.is_ready.store(is_ready, Ordering::Release);
     }
 
+    fn has_none(&self, kind: SubjectKind) -> bool {
+        self.kinds.get(kind as usize).is_none_or(|count| count.load(Ordering::Relaxed) == 0)
+    }
+
     fn is_named(&self, kind: SubjectKind, text: &str, issued_at: Option<UnixSeconds>) -> bool {
-        let is_void = self.kinds.get(kind as usize).is_none_or(|count| count.load(Ordering::Relaxed) == 0);
-        if is_void {
-            return false;
-        }
         let hash = self.hash(kind, text);
         let (index, within) = self.place(hash);
         let shard = self.slots.get(index).filter(|slot| slot.may_hold(within)).map(Slot::load);
