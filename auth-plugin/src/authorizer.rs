@@ -280,7 +280,8 @@ impl Authorizer {
             return Ok(false);
         }
         identity.lifetime().check(now, pool.clock_skew.as_secs())?;
-        policy.check_caller(pool, identity.caller(), &mut Silent)?;
+        // The client needs no second look: the pool that lists it is the one of the first time.
+        policy.check_token_use(identity.token_use())?;
         self.revocations.check(identity)?;
         policy.check_grants(identity, &mut Silent)?;
         Ok(true)

@@ -25,17 +25,18 @@ pub struct Identity {
     token_use: TokenUse,
     has_jti: bool,
     has_origin_jti: bool,
+    /// How many of the listed texts are scopes. The others are groups.
+    scopes: usize,
     lifetime: Lifetime,
     texts: Texts,
     forwarded: ForwardedValues,
 }
 
-/// Where each text is. Those that every request reads are last, next to the groups, which follow.
+/// Where each text is.
 const SUB: usize = 0;
 const JTI: usize = 1;
 const ORIGIN_JTI: usize = 2;
 const CLIENT_ID: usize = 3;
-const SCOPE: usize = 4;
 
 impl Identity {
     pub(crate) fn new(
@@ -51,20 +52,19 @@ impl Identity {
         };
         let [jti, origin_jti] = [&claims.jti, &claims.origin_jti].map(|id| id.as_ref().map(Text::as_ref));
         let [jti_text, origin_jti_text] = [jti, origin_jti].map(Option::unwrap_or_default);
-        let fixed = [&*claims.sub, jti_text, origin_jti_text, caller.client_id, scope];
+        let fixed = [&*claims.sub, jti_text, origin_jti_text, caller.client_id];
+        let scopes = scope.split(' ').filter(|scope| !scope.is_empty());
+        let groups = claims.groups.0.iter().map(Text::as_ref);
         Self {
             pool: Arc::clone(pool),
             token_use: caller.token_use,
             has_jti: jti.is_some(),
             has_origin_jti: origin_jti.is_some(),
+            scopes: scopes.clone().count(),
             lifetime: claims.lifetime(),
-            texts: Texts::new(fixed, &claims.groups.0),
+            texts: Texts::new(fixed, scopes.chain(groups)),
             forwarded,
         }
-    }
-
-    pub(crate) fn caller(&self) -> Caller<'_> {
-        Caller { token_use: self.token_use, client_id: self.client_id() }
     }
 
     /// The pool that vouches for the caller.
@@ -93,17 +93,22 @@ impl Identity {
 
     /// The scopes of an access token; an ID token has none.
     pub fn scopes(&self) -> impl Iterator<Item = &str> {
-        self.texts.fixed(SCOPE).split(' ').filter(|scope| !scope.is_empty())
+        self.texts.list().take(self.scopes)
     }
 
     /// The same as bytes, which are found and compared in half the time.
-    pub(crate) fn scope_words(&self) -> impl Iterator<Item = &[u8]> {
-        self.texts.fixed(SCOPE).as_bytes().split(|byte| *byte == b' ')
+    pub(crate) fn scope_bytes(&self) -> impl Iterator<Item = &[u8]> {
+        self.texts.list_bytes().take(self.scopes)
     }
 
     /// The groups that the user is in.
     pub fn groups(&self) -> impl Iterator<Item = &str> {
-        self.texts.list()
+        self.texts.list().skip(self.scopes)
+    }
+
+    /// The same as bytes.
+    pub(crate) fn group_bytes(&self) -> impl Iterator<Item = &[u8]> {
+        self.texts.list_bytes().skip(self.scopes)
     }
 
     /// The id of the token, where revocation is enabled for the app client.
@@ -137,12 +142,17 @@ impl Identity {
     /// The values of the [`ForwardedClaims`], in their order; `None` where the token lacks the claim.
     #[must_use]
     pub fn forwarded(&self) -> &[Option<HeaderValue>] {
-        &self.forwarded
+        self.forwarded.as_slice()
+    }
+
+    /// Reads of each block that a request reads.
+    pub(crate) fn touch(&self) -> impl Sized {
+        (self.texts.touch(), self.forwarded.touch())
     }
 
     /// The sizes of what it has on the heap, one for each allocation, for the cache's account.
     pub(crate) fn heap_blocks(&self) -> impl Iterator<Item = usize> {
-        self.texts.heap_blocks().into_iter().chain(forwarded::heap_blocks(&self.forwarded))
+        self.texts.heap_blocks().into_iter().chain(self.forwarded.heap_blocks())
     }
 }
 
@@ -153,7 +163,7 @@ impl fmt::Debug for Identity {
             .field("token_use", &self.token_use)
             .field("sub", &self.sub())
             .field("client_id", &self.client_id())
-            .field("scopes", &self.texts.fixed(SCOPE))
+            .field("scopes", &self.scopes().collect::<Vec<_>>())
             .field("groups", &self.groups().collect::<Vec<_>>())
             .field("jti", &self.jti())
             .field("origin_jti", &self.origin_jti())

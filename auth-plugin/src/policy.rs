@@ -69,8 +69,7 @@ impl Policy {
         caller: Caller<'_>,
         witness: &mut impl Witness,
     ) -> Result<(), Rejection> {
-        let is_wanted = self.token_use.admits(caller.token_use);
-        witness.see("token_use", demand(is_wanted, Rejection::TokenUseMismatch), || {
+        witness.see("token_use", self.check_token_use(caller.token_use), || {
             explanation::token_use(caller.token_use, self.token_use)
         })?;
         let is_listed = pool.clients.admits(caller.client_id);
@@ -79,16 +78,21 @@ impl Policy {
         })
     }
 
+    /// Whether the route takes tokens of this kind.
+    pub(crate) fn check_token_use(&self, token_use: TokenUse) -> Result<(), Rejection> {
+        demand(self.token_use.admits(token_use), Rejection::TokenUseMismatch)
+    }
+
     /// The rules about what the caller was granted: evaluated on verified claims only.
     pub(crate) fn check_grants(&self, identity: &Identity, witness: &mut impl Witness) -> Result<(), Rejection> {
         if !self.scopes_any.is_empty() {
-            let has_one = identity.scope_words().any(|scope| contains(&self.scopes_any, scope));
+            let has_one = identity.scope_bytes().any(|scope| contains(&self.scopes_any, scope));
             witness.see("scope", demand(has_one, Rejection::ScopeMissing), || {
                 explanation::one_of(identity.scopes(), &self.scopes_any)
             })?;
         }
         if !self.groups_any.is_empty() {
-            let is_in_one = identity.groups().any(|group| contains(&self.groups_any, group.as_bytes()));
+            let is_in_one = identity.group_bytes().any(|group| contains(&self.groups_any, group));
             witness.see("cognito:groups", demand(is_in_one, Rejection::GroupMissing), || {
                 explanation::one_of(identity.groups(), &self.groups_any)
             })?;

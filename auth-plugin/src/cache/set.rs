@@ -6,7 +6,7 @@
 //! - A tag that is out of step with its entry costs a miss and never an identity: equality is decided on the entry itself.
 //! - A reader writes nothing but that it found an entry, and that only where it is news.
 
-use std::sync::Arc;
+use std::{hint::black_box, sync::Arc};
 
 use super::{
     VerifiedToken, WAYS,
@@ -29,12 +29,15 @@ pub(super) struct Set {
 impl Set {
     /// The entry of this very token, whose tag this is.
     pub(super) fn find(&self, token: RawToken<'_>, tag: u32) -> Option<Arc<VerifiedToken>> {
+        // The second line is asked for before it is known whether it is needed, so that nobody waits for both in turn.
+        black_box(self.recent.first().map(|recent| recent.load(Ordering::Relaxed)));
         let mut ways = self.tags.iter().zip(&self.entries).zip(&self.recent);
         ways.find_map(|((other, entry), recent)| {
             if other.load(Ordering::Acquire) != tag {
                 return None;
             }
             let entry = entry.load();
+            entry.as_ref().inspect(|entry| entry.touch());
             let is_same = entry.as_ref().is_some_and(|entry| entry.is_of(token));
             // Written only when it changes anything, so that a hot token's line stays shared between cores.
             if is_same && !recent.load(Ordering::Relaxed) {

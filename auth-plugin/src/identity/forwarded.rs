@@ -9,23 +9,52 @@
 //! - `%`, `,`, every byte that is not printable ASCII, and a space at either end are percent-encoded (RFC 3986 section
 //!   2.1) within each element
 
-use std::fmt;
+use std::{fmt, ops::Range};
 
+use bytes::Bytes;
 use http::HeaderValue;
 use serde_json::value::RawValue;
+use smallvec::SmallVec;
 
 use crate::{json::Kept, rejection::Rejection};
 
-/// One value for each forwarded claim.
-pub(crate) type ForwardedValues = Box<[Option<HeaderValue>]>;
+/// How many values lie next to what else is remembered of a token. More take a block of their own.
+const USUAL_CLAIMS: usize = 2;
 
-/// What a header value takes next to its text once it is shared between requests: a pointer, a capacity and a count.
-const SHARED_VALUE_BYTES: usize = 3 * size_of::<usize>();
+/// What a block of bytes takes next to its text once it is shared between requests: a pointer, a capacity and a count.
+const SHARED_BYTES: usize = 3 * size_of::<usize>();
 
-/// The sizes of what the values have on the heap, one for each allocation.
-pub(super) fn heap_blocks(values: &ForwardedValues) -> impl Iterator<Item = usize> {
-    let texts = values.iter().flatten().flat_map(|value| [value.len(), SHARED_VALUE_BYTES]);
-    texts.chain([size_of_val(&**values)])
+/// One value for each forwarded claim. The texts of all of them are in one block.
+#[derive(Clone, Debug, Default)]
+pub(crate) struct ForwardedValues {
+    values: SmallVec<[Option<HeaderValue>; USUAL_CLAIMS]>,
+    text: Bytes,
+}
+
+impl ForwardedValues {
+    /// The values that stand at these places of a text.
+    fn new(text: String, places: impl IntoIterator<Item = Option<Range<usize>>>) -> Self {
+        // Kept as long as the token is remembered: no spare room, which the values would keep too.
+        let text = Bytes::from(text.into_boxed_str().into_boxed_bytes());
+        let value = |place: Option<Range<usize>>| HeaderValue::from_maybe_shared(text.slice(place?)).ok();
+        Self { values: places.into_iter().map(value).collect(), text }
+    }
+
+    pub(super) fn as_slice(&self) -> &[Option<HeaderValue>] {
+        &self.values
+    }
+
+    /// Reads of each block that is read when the values are passed on.
+    pub(super) fn touch(&self) -> impl Sized {
+        let lengths: usize = self.values.iter().flatten().map(HeaderValue::len).sum();
+        (self.text.is_unique(), self.text.first().copied(), lengths)
+    }
+
+    /// The sizes of what they have on the heap, one for each allocation.
+    pub(super) fn heap_blocks(&self) -> [usize; 3] {
+        let shared = if self.text.is_empty() { 0 } else { SHARED_BYTES };
+        [self.text.len(), shared, if self.values.spilled() { size_of_val(self.as_slice()) } else { 0 }]
+    }
 }
 
 /// The names of the claims that are passed on, each literal: `sub`, `cognito:groups`, `https://example.com/tenant`.
@@ -53,13 +82,16 @@ impl ForwardedClaims {
         if claims.is_repeated() {
             return Err(Rejection::TokenMalformed);
         }
-        Ok(claims.texts().map(|claim| header_value(claim?)).collect())
+        let mut text = String::new();
+        let places: SmallVec<[_; USUAL_CLAIMS]> = claims.texts().map(|claim| add_value(claim?, &mut text)).collect();
+        Ok(ForwardedValues::new(text, places))
     }
 }
 
-/// The text of the claim is JSON already, or the token would not have got this far: its first byte says what it is.
-fn header_value(json: &str) -> Option<HeaderValue> {
-    let mut text = String::with_capacity(json.len());
+/// Adds what is passed on of a claim, and says where it is. The text of the claim is JSON already, or the token would not have
+/// got this far: its first byte says what it is.
+fn add_value(json: &str, text: &mut String) -> Option<Range<usize>> {
+    let start = text.len();
     match json.as_bytes().first() {
         Some(b'[') => {
             let elements: Vec<&RawValue> = serde_json::from_str(json).ok()?;
@@ -67,15 +99,13 @@ fn header_value(json: &str) -> Option<HeaderValue> {
                 if place > 0 {
                     text.push(',');
                 }
-                encode(element.get(), &mut text);
+                encode(element.get(), text);
             }
         }
         Some(b'n') => return None,
-        _ => encode(json, &mut text),
+        _ => encode(json, text),
     }
-    // Kept as long as the token is remembered: no spare room, which the value would keep too.
-    text.shrink_to_fit();
-    HeaderValue::try_from(text).ok()
+    Some(start..text.len())
 }
 
 /// Adds one element: a string as the text that it stands for, anything else as it stands.
@@ -119,7 +149,7 @@ mod tests {
 
     fn forwarded(name: &str, payload: &str) -> Result<Option<String>, Rejection> {
         let values = read(&[name.into()], payload)?;
-        Ok(values.first().unwrap().as_ref().map(|value| value.to_str().unwrap().to_owned()))
+        Ok(values.as_slice().first().unwrap().as_ref().map(|value| value.to_str().unwrap().to_owned()))
     }
 
     #[test]
@@ -157,6 +187,6 @@ mod tests {
     #[test]
     fn one_claim_may_be_forwarded_twice() {
         let values = read(&["sub".into(), "sub".into()], r#"{"sub":"s"}"#).unwrap();
-        assert!(values.iter().all(|value| value.as_ref().is_some_and(|value| value == "s")));
+        assert!(values.as_slice().iter().all(|value| value.as_ref().is_some_and(|value| value == "s")));
     }
 }

@@ -1,51 +1,74 @@
 //! The texts of an identity in one block of memory: an identity that was not looked at for a while costs few trips there.
 
-/// How many texts every identity has.
-const FIXED: usize = 5;
+use std::ops::Range;
 
-/// A fixed number of texts and a list of more. They come from one token, whose limit keeps their sum far below 4 GiB.
+use smallvec::SmallVec;
+
+/// How many texts every identity has.
+const FIXED: usize = 4;
+
+/// How many more it may have before their ends take a block of their own: most tokens have fewer scopes and groups.
+const USUAL_LIST: usize = 12;
+
+/// A fixed number of texts and a list of more. They come from one token: all of them together are shorter than
+/// [`MAX_TOKEN_BYTES`](crate::token::MAX_TOKEN_BYTES).
 #[derive(Clone)]
 pub(super) struct Texts {
     all: Box<str>,
-    fixed_ends: [u32; FIXED],
-    list_ends: Box<[u32]>,
+    fixed_ends: [u16; FIXED],
+    list_ends: SmallVec<[u16; USUAL_LIST]>,
 }
 
 impl Texts {
-    pub(super) fn new(fixed: [&str; FIXED], list: &[impl AsRef<str>]) -> Self {
-        let length = |texts: &mut dyn Iterator<Item = &str>| texts.map(str::len).sum::<usize>();
-        let all = length(&mut fixed.into_iter()) + length(&mut list.iter().map(AsRef::as_ref));
-        let mut all = String::with_capacity(all);
+    pub(super) fn new<'t>(fixed: [&str; FIXED], list: impl Iterator<Item = &'t str> + Clone) -> Self {
+        let length = fixed.map(str::len).iter().sum::<usize>() + list.clone().map(str::len).sum::<usize>();
+        let mut all = String::with_capacity(length);
         let mut append = |text: &str| {
             all.push_str(text);
-            u32::try_from(all.len()).unwrap_or(u32::MAX)
+            u16::try_from(all.len()).unwrap_or(u16::MAX)
         };
         let fixed_ends = fixed.map(&mut append);
-        let list_ends = list.iter().map(|text| append(text.as_ref())).collect();
+        let list_ends = list.map(append).collect();
         Self { all: all.into(), fixed_ends, list_ends }
     }
 
     /// The fixed text at this place.
     pub(super) fn fixed(&self, place: usize) -> &str {
         let end = |place| self.fixed_ends.get(place).copied();
-        self.between(place.checked_sub(1).and_then(end).unwrap_or(0), end(place).unwrap_or(0))
+        self.all
+            .get(between(place.checked_sub(1).and_then(end).unwrap_or(0), end(place).unwrap_or(0)))
+            .unwrap_or_default()
     }
 
     /// The texts of the list.
     pub(super) fn list(&self) -> impl Iterator<Item = &str> {
-        let [.., first] = self.fixed_ends;
-        let starts = std::iter::once(first).chain(self.list_ends.iter().copied());
-        starts.zip(&self.list_ends).map(|(start, end)| self.between(start, *end))
+        self.list_ranges().map(|range| self.all.get(range).unwrap_or_default())
+    }
+
+    /// The same as bytes, which nobody asks whether a letter begins and ends where they do.
+    pub(super) fn list_bytes(&self) -> impl Iterator<Item = &[u8]> {
+        self.list_ranges().map(|range| self.all.as_bytes().get(range).unwrap_or_default())
+    }
+
+    /// Reads of the block that they are in: of its end, where the list is.
+    pub(super) fn touch(&self) -> impl Sized {
+        (self.all.as_bytes().last().copied(), self.list_ends.len())
     }
 
     /// The sizes of what they have on the heap, one for each allocation.
     pub(super) fn heap_blocks(&self) -> [usize; 2] {
-        [self.all.len(), size_of_val(&*self.list_ends)]
+        [self.all.len(), if self.list_ends.spilled() { size_of_val(&*self.list_ends) } else { 0 }]
     }
 
-    fn between(&self, start: u32, end: u32) -> &str {
-        self.all.get(start as usize..end as usize).unwrap_or_default()
+    fn list_ranges(&self) -> impl Iterator<Item = Range<usize>> {
+        let [.., first] = self.fixed_ends;
+        let starts = std::iter::once(first).chain(self.list_ends.iter().copied());
+        starts.zip(&self.list_ends).map(|(start, end)| between(start, *end))
     }
+}
+
+fn between(start: u16, end: u16) -> Range<usize> {
+    usize::from(start)..usize::from(end)
 }
 
 #[cfg(test)]
@@ -54,14 +77,14 @@ mod tests {
 
     #[test]
     fn texts_are_read_as_they_were_put_in() {
-        for list in [vec![], vec![""], vec!["a"], vec!["", "b, c", "", "\u{0}\u{e9}"]] {
-            let list: Vec<Box<str>> = list.into_iter().map(Box::from).collect();
-            for fixed in [["", "", "", "", ""], ["a", "", "b c", "d\u{e9}", "e"]] {
-                let texts = Texts::new(fixed, &list);
+        for list in [vec![], vec![""], vec!["a"], vec!["", "b, c", "", "\u{0}\u{e9}"], vec!["ab"; USUAL_LIST + 1]] {
+            for fixed in [["", "", "", ""], ["a", "", "b c", "d\u{e9}"]] {
+                let texts = Texts::new(fixed, list.iter().copied());
                 for (place, text) in (0..).zip(fixed) {
                     assert_eq!(texts.fixed(place), text, "{place} of {fixed:?}");
                 }
-                assert_eq!(texts.list().map(Box::from).collect::<Vec<Box<str>>>(), list, "{fixed:?}");
+                assert_eq!(texts.list().collect::<Vec<_>>(), list, "{fixed:?}");
+                assert!(texts.list_bytes().eq(texts.list().map(str::as_bytes)), "{fixed:?}");
                 assert_eq!(texts.fixed(FIXED), "");
             }
         }

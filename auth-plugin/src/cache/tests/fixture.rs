@@ -53,7 +53,7 @@ impl Fixture {
             "jti":"b7a1d4c2-93e8-4f6d-8c5b-2a1f0e9d8c7b","origin_jti":"0d9f5b0e-6f0b-4a53-9d3e-1f6a2b7c8d9e"}}"#
         );
         let claims = Claims::parse(&json).unwrap();
-        let identity = Identity::new(&self.issuer.pool, claims.caller().unwrap(), &claims, Box::default());
+        let identity = Identity::new(&self.issuer.pool, claims.caller().unwrap(), &claims, Default::default());
         let (key, issuer) = (Arc::clone(&self.key), Arc::clone(&self.issuer));
         Arc::new(VerifiedToken::new(RawToken::new(token), key, issuer, identity))
     }

@@ -64,6 +64,8 @@ impl VerifiedToken {
         RawToken::new(self.kind.token.as_bytes())
     }
 
+    fn touch(&self) {}
+
     fn is_of(&self, token: RawToken<'_>) -> bool {
         self.kind.token.as_bytes() == token.as_bytes()
     }

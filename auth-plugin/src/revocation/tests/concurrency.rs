@@ -24,7 +24,7 @@ fn caller() -> Identity {
     let json = r#"{"iss":"https://issuer.example","sub":"user","token_use":"access","client_id":"app","exp":1000,"iat":99,
         "jti":"token","origin_jti":"session"}"#;
     let claims = Claims::parse(json).unwrap();
-    Identity::new(&Arc::new(pool), claims.caller().unwrap(), &claims, Box::default())
+    Identity::new(&Arc::new(pool), claims.caller().unwrap(), &claims, Default::default())
 }
 
 fn texts(word: &str, count: usize) -> Vec<String> {
