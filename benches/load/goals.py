@@ -1,9 +1,11 @@
 """What was promised, and whether this run keeps it."""
 
+import statistics
 from dataclasses import dataclass
 
 import plan
-from measure import Row
+from measure import Row, cpu_us
+from traffic import Sample
 
 # A row is found by the load's key and its name.
 Results = dict[str, list[Row]]
@@ -32,20 +34,19 @@ def row(results: Results, load: str, subject: plan.Subject, label: str = "") -> 
 
 
 def ratio(one: Row | None, other: Row | None, of) -> float | None:
-    return of(one) / of(other) if one and other else None
+    """The median over the rounds of a load: what else the machine does in one meets both of them."""
+    if not (one and other):
+        return None
+    return statistics.median(of(mine) / of(theirs) for mine, theirs in zip(one.samples, other.samples, strict=True))
 
 
-def cpu(row: Row) -> float:
-    return row.cpu_us
-
-
-def a_core(row: Row) -> float:
+def a_core(sample: Sample) -> float:
     """Requests that a core can do in a second: what wrk counts is bounded by its own core too."""
-    return 1e6 / row.cpu_us
+    return 1e6 / cpu_us(sample)
 
 
-def p99(row: Row) -> float:
-    return row.latency("p99")
+def p99(sample: Sample) -> float:
+    return sample.latency["p99"]
 
 
 def goals(results: Results) -> list[Goal]:
@@ -61,26 +62,26 @@ def costs(results: Results) -> list[Goal]:
     cached = main(plan.CACHED)
     let_through, expired = row(results, "refused", plan.CACHED), row(results, "refused", plan.CACHED, "expired")
     return [
-        Goal("a cached token, next to HAProxy with `jwt_verify`", ratio(cached, main(plan.HAPROXY_JWT), cpu), 0.45),
+        Goal("a cached token, next to HAProxy with `jwt_verify`", ratio(cached, main(plan.HAPROXY_JWT), cpu_us), 0.45),
         Goal(
             "a cached token, next to Envoy with `jwt_authn` and its cache as it comes",
-            ratio(cached, main(plan.ENVOY_DEFAULT), cpu),
+            ratio(cached, main(plan.ENVOY_DEFAULT), cpu_us),
             0.35,
         ),
         Goal(
             "a cached token, next to Envoy with `jwt_authn` and a cache that has room for all tokens",
-            ratio(cached, main(plan.ENVOY_CACHED), cpu),
+            ratio(cached, main(plan.ENVOY_CACHED), cpu_us),
             0.35,
         ),
-        Goal("a cached token, next to pingap with `jwt`", ratio(cached, main(plan.PINGAP_JWT), cpu), 0.42),
-        Goal("a cached token, next to nginx that looks at none", ratio(cached, main(plan.NGINX), cpu), 1.35),
-        Goal("a cached token, next to an open route", ratio(cached, main(plan.OPEN), cpu), 1.04),
+        Goal("a cached token, next to pingap with `jwt`", ratio(cached, main(plan.PINGAP_JWT), cpu_us), 0.42),
+        Goal("a cached token, next to nginx that looks at none", ratio(cached, main(plan.NGINX), cpu_us), 1.35),
+        Goal("a cached token, next to an open route", ratio(cached, main(plan.OPEN), cpu_us), 1.04),
         Goal(
             "every token new, next to Envoy with `jwt_authn` and no cache",
-            ratio(main(plan.UNCACHED), main(plan.ENVOY_UNCACHED), cpu),
+            ratio(main(plan.UNCACHED), main(plan.ENVOY_UNCACHED), cpu_us),
             0.45,
         ),
-        Goal("a refusal (expired), next to a request that is let through", ratio(expired, let_through, cpu), 0.45),
+        Goal("a refusal (expired), next to a request that is let through", ratio(expired, let_through, cpu_us), 0.45),
     ]
 
 
@@ -100,10 +101,12 @@ def scaling(results: Results) -> list[Goal]:
 
     ours, nginx = kept(plan.CACHED), kept(plan.NGINX)
     routes = ratio(row(results, "routes", plan.THOUSAND_ROUTES), row(results, "routes", plan.ONE_ROUTE), a_core)
-    tokens = ratio(row(results, "zipf", plan.CACHED), row(results, "one", plan.CACHED), a_core)
+    one_token = row(results, "zipf", plan.CACHED, "one token")
+    tokens, roomy = (ratio(row(results, "zipf", cached), one_token, a_core) for cached in (plan.CACHED, plan.ROOMY))
     crowd = ours / nginx if ours and nginx else None
     return [
         Goal("requests a core, 1,000 routes next to 1", routes, 0.97, at_least=True),
-        Goal("requests a core, 100,000 tokens next to 1", tokens, 0.90, at_least=True),
+        Goal("requests a core, 100,000 tokens next to 1, with a cache for all", roomy, 0.90, at_least=True),
+        Goal("requests a core, 100,000 tokens next to 1, with a cache for a third", tokens, 0.90, at_least=True),
         Goal("what 4,096 connections leave of 64, next to nginx", crowd, 0.85, at_least=True),
     ]

@@ -237,6 +237,7 @@ def variant(name: str, may_be_refused: bool = False, **settings: str) -> Server:
 
 
 UNCACHED = variant("cognigate-uncached", more="token_cache: { max_bytes: 0 }")
+ROOMY = variant("cognigate-roomy", more="token_cache: { max_bytes: 256MiB }")
 LOGGED = variant("cognigate-logged", may_be_refused=True, more="access_log: { path: access.log }")
 RATE_LIMITED = variant("cognigate-limited", may_be_refused=True, routes=LIMITED)
 ONE_ROUTE = variant("cognigate-one-route", routes=ANY_SERVICE)

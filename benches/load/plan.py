@@ -9,6 +9,7 @@ from traffic import Traffic
 
 OPEN = Subject("Cognigate, open route", peers.COGNIGATE, base="/open", verifies=False)
 CACHED = Subject("Cognigate, cached tokens", peers.COGNIGATE)
+ROOMY = Subject("Cognigate, a cache for all tokens", peers.ROOMY)
 LIMITED = Subject("Cognigate, cached tokens, rate limit by sub", peers.RATE_LIMITED)
 UNCACHED = Subject("Cognigate, no cache: every token is new", peers.UNCACHED)
 LOGGED = Subject("Cognigate, cached tokens, access log to a file", peers.LOGGED)
@@ -84,9 +85,9 @@ ONE_TOKEN = Load("one", "One token", "64 connections, one token.", cases(VERIFYI
 ZIPF = Load(
     "zipf",
     "100,000 tokens",
-    "The nth token is asked for 1/n as often as the first. Caches as they are by default (Cognigate 64 MiB), but Envoy's,"
-    " which has room for all.",
-    cases(VERIFYING, Traffic(traffic.zipf)),
+    "The nth token is asked for 1/n as often as the first. Cognigate's cache is of 64 MiB, as it comes, which has room for a"
+    " third of them, or of 256 MiB; Envoy's has room for all.",
+    cases((CACHED,), Traffic(traffic.one), "one token") + cases((CACHED, ROOMY, *VERIFYING[1:]), Traffic(traffic.zipf)),
 )
 
 UNSEEN = Load(
