@@ -6,6 +6,7 @@ mod texts;
 use std::{fmt, sync::Arc};
 
 use http::HeaderValue;
+use smallvec::SmallVec;
 
 pub use self::forwarded::ForwardedClaims;
 use self::texts::Texts;
@@ -53,16 +54,18 @@ impl Identity {
         let [jti, origin_jti] = [&claims.jti, &claims.origin_jti].map(|id| id.as_ref().map(Text::as_ref));
         let [jti_text, origin_jti_text] = [jti, origin_jti].map(Option::unwrap_or_default);
         let fixed = [&*claims.sub, jti_text, origin_jti_text, caller.client_id];
-        let scopes = scope.split(' ').filter(|scope| !scope.is_empty());
-        let groups = claims.groups.0.iter().map(Text::as_ref);
+        let mut list: SmallVec<[&str; texts::USUAL_LIST]> =
+            scope.split(' ').filter(|scope| !scope.is_empty()).collect();
+        let scopes = list.len();
+        list.extend(claims.groups.0.iter().map(Text::as_ref));
         Self {
             pool: Arc::clone(pool),
             token_use: caller.token_use,
             has_jti: jti.is_some(),
             has_origin_jti: origin_jti.is_some(),
-            scopes: scopes.clone().count(),
+            scopes,
             lifetime: claims.lifetime(),
-            texts: Texts::new(fixed, scopes.chain(groups)),
+            texts: Texts::new(fixed, &list),
             forwarded,
         }
     }

@@ -82,7 +82,7 @@ impl ForwardedClaims {
         if claims.is_repeated() {
             return Err(Rejection::TokenMalformed);
         }
-        let mut text = String::new();
+        let mut text = String::with_capacity(claims.texts().flatten().map(str::len).sum());
         let places: SmallVec<[_; USUAL_CLAIMS]> = claims.texts().map(|claim| add_value(claim?, &mut text)).collect();
         Ok(ForwardedValues::new(text, places))
     }

@@ -8,7 +8,7 @@ use smallvec::SmallVec;
 const FIXED: usize = 4;
 
 /// How many more it may have before their ends take a block of their own: most tokens have fewer scopes and groups.
-const USUAL_LIST: usize = 12;
+pub(super) const USUAL_LIST: usize = 12;
 
 /// A fixed number of texts and a list of more. They come from one token: all of them together are shorter than
 /// [`MAX_TOKEN_BYTES`](crate::token::MAX_TOKEN_BYTES).
@@ -20,15 +20,15 @@ pub(super) struct Texts {
 }
 
 impl Texts {
-    pub(super) fn new<'t>(fixed: [&str; FIXED], list: impl Iterator<Item = &'t str> + Clone) -> Self {
-        let length = fixed.map(str::len).iter().sum::<usize>() + list.clone().map(str::len).sum::<usize>();
-        let mut all = String::with_capacity(length);
+    pub(super) fn new(fixed: [&str; FIXED], list: &[&str]) -> Self {
+        let length = |texts: &[&str]| texts.iter().map(|text| text.len()).sum::<usize>();
+        let mut all = String::with_capacity(length(&fixed) + length(list));
         let mut append = |text: &str| {
             all.push_str(text);
             u16::try_from(all.len()).unwrap_or(u16::MAX)
         };
         let fixed_ends = fixed.map(&mut append);
-        let list_ends = list.map(append).collect();
+        let list_ends = list.iter().copied().map(append).collect();
         Self { all: all.into(), fixed_ends, list_ends }
     }
 
@@ -79,7 +79,7 @@ mod tests {
     fn texts_are_read_as_they_were_put_in() {
         for list in [vec![], vec![""], vec!["a"], vec!["", "b, c", "", "\u{0}\u{e9}"], vec!["ab"; USUAL_LIST + 1]] {
             for fixed in [["", "", "", ""], ["a", "", "b c", "d\u{e9}"]] {
-                let texts = Texts::new(fixed, list.iter().copied());
+                let texts = Texts::new(fixed, &list);
                 for (place, text) in (0..).zip(fixed) {
                     assert_eq!(texts.fixed(place), text, "{place} of {fixed:?}");
                 }
