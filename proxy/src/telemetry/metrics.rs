@@ -2,8 +2,8 @@
 //!
 //! What the proxy counts, in Prometheus' terms.
 //!
-//! Labels come from the configuration or from closed sets, never from a request. A series that a request touches is looked
-//! up once: when its route is built or, for a pair of method and status, when the first such request ends.
+//! Labels come from the configuration or from closed sets, never from a request. What a request touches is looked up once: when
+//! its route, its upstream or its listener is built.
 
 mod access_log;
 mod listener;
