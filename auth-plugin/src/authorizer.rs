@@ -280,7 +280,7 @@ impl Authorizer {
             return Ok(false);
         }
         identity.lifetime().check(now, pool.clock_skew.as_secs())?;
-        // The client needs no second look: the pool that lists it is the one of the first time.
+        // Not the client: the issuer is accepted as the one of the first time, and the pool that lists clients with it.
         policy.check_token_use(identity.token_use())?;
         self.revocations.check(identity)?;
         policy.check_grants(identity, &mut Silent)?;

@@ -96,10 +96,10 @@ impl VerifiedToken {
         RawToken::new(&self.token)
     }
 
-    /// Has the processor fetch all that a request reads of it at once. Met one after the other, as many lines of memory that are
-    /// in none of its caches would be waited for one after the other.
+    /// Has the processor fetch the beginning of each block that a request reads of it, all at once. Met one after the other,
+    /// blocks that are in none of its caches would be waited for one after the other.
     fn touch(&self) {
-        black_box((self.token.first(), self.identity.lifetime().expires_at, self.identity.touch()));
+        black_box((self.token.first().copied(), self.identity.lifetime().expires_at, self.identity.touch()));
     }
 
     fn is_of(&self, token: RawToken<'_>) -> bool {

@@ -27,7 +27,7 @@ pub struct Identity {
     has_jti: bool,
     has_origin_jti: bool,
     /// How many of the listed texts are scopes. The others are groups.
-    scopes: usize,
+    scope_count: usize,
     lifetime: Lifetime,
     texts: Texts,
     forwarded: ForwardedValues,
@@ -56,14 +56,14 @@ impl Identity {
         let fixed = [&*claims.sub, jti_text, origin_jti_text, caller.client_id];
         let mut list: SmallVec<[&str; texts::USUAL_LIST]> =
             scope.split(' ').filter(|scope| !scope.is_empty()).collect();
-        let scopes = list.len();
+        let scope_count = list.len();
         list.extend(claims.groups.0.iter().map(Text::as_ref));
         Self {
             pool: Arc::clone(pool),
             token_use: caller.token_use,
             has_jti: jti.is_some(),
             has_origin_jti: origin_jti.is_some(),
-            scopes,
+            scope_count,
             lifetime: claims.lifetime(),
             texts: Texts::new(fixed, &list),
             forwarded,
@@ -96,22 +96,22 @@ impl Identity {
 
     /// The scopes of an access token; an ID token has none.
     pub fn scopes(&self) -> impl Iterator<Item = &str> {
-        self.texts.list().take(self.scopes)
+        self.texts.list().take(self.scope_count)
     }
 
     /// The same as bytes, which are found and compared in half the time.
     pub(crate) fn scope_bytes(&self) -> impl Iterator<Item = &[u8]> {
-        self.texts.list_bytes().take(self.scopes)
+        self.texts.list_bytes().take(self.scope_count)
     }
 
     /// The groups that the user is in.
     pub fn groups(&self) -> impl Iterator<Item = &str> {
-        self.texts.list().skip(self.scopes)
+        self.texts.list().skip(self.scope_count)
     }
 
     /// The same as bytes.
     pub(crate) fn group_bytes(&self) -> impl Iterator<Item = &[u8]> {
-        self.texts.list_bytes().skip(self.scopes)
+        self.texts.list_bytes().skip(self.scope_count)
     }
 
     /// The id of the token, where revocation is enabled for the app client.

@@ -14,9 +14,9 @@ use super::{
 };
 use crate::token::RawToken;
 
-/// Two cache lines: the entries, and what is read to choose one.
+/// Two cache lines: what is read to choose an entry comes first.
 #[derive(Default)]
-#[repr(align(64))]
+#[repr(C, align(64))]
 pub(super) struct Set {
     /// Part of the hash, to skip most entries without looking at them.
     pub(super) tags: [AtomicU32; WAYS],
@@ -37,7 +37,9 @@ impl Set {
                 return None;
             }
             let entry = entry.load();
-            entry.as_ref().inspect(|entry| entry.touch());
+            if let Some(entry) = &*entry {
+                entry.touch();
+            }
             let is_same = entry.as_ref().is_some_and(|entry| entry.is_of(token));
             // Written only when it changes anything, so that a hot token's line stays shared between cores.
             if is_same && !recent.load(Ordering::Relaxed) {

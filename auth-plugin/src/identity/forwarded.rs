@@ -37,7 +37,9 @@ impl ForwardedValues {
         // Kept as long as the token is remembered: no spare room, which the values would keep too.
         let text = Bytes::from(text.into_boxed_str().into_boxed_bytes());
         let value = |place: Option<Range<usize>>| HeaderValue::from_maybe_shared(text.slice(place?)).ok();
-        Self { values: places.into_iter().map(value).collect(), text }
+        let mut values: SmallVec<_> = places.into_iter().map(value).collect();
+        values.shrink_to_fit();
+        Self { values, text }
     }
 
     pub(super) fn as_slice(&self) -> &[Option<HeaderValue>] {
@@ -53,7 +55,11 @@ impl ForwardedValues {
     /// The sizes of what they have on the heap, one for each allocation.
     pub(super) fn heap_blocks(&self) -> [usize; 3] {
         let shared = if self.text.is_empty() { 0 } else { SHARED_BYTES };
-        [self.text.len(), shared, if self.values.spilled() { size_of_val(self.as_slice()) } else { 0 }]
+        [
+            self.text.len(),
+            shared,
+            if self.values.spilled() { size_of::<Option<HeaderValue>>() * self.values.capacity() } else { 0 },
+        ]
     }
 }
 
@@ -182,6 +188,21 @@ mod tests {
     #[test]
     fn a_forwarded_claim_that_appears_twice_is_malformed() {
         assert_eq!(forwarded("email", r#"{"email":"a","email":"b"}"#), Err(Rejection::TokenMalformed));
+    }
+
+    #[test]
+    fn the_account_is_of_every_block() {
+        let payload = r#"{"a":"12","b":"345"}"#;
+        let value = size_of::<Option<HeaderValue>>();
+        for (names, blocks) in [
+            (&[][..], [0, 0, 0]),
+            (&["x"], [0, 0, 0]),
+            (&["a", "b"], [5, SHARED_BYTES, 0]),
+            (&["a", "b", "x", "y", "z"], [5, SHARED_BYTES, 5 * value]),
+        ] {
+            let names: Vec<_> = names.iter().copied().map(Box::from).collect();
+            assert_eq!(read(&names, payload).unwrap().heap_blocks(), blocks, "{names:?}");
+        }
     }
 
     #[test]

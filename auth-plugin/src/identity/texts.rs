@@ -4,14 +4,18 @@ use std::ops::Range;
 
 use smallvec::SmallVec;
 
+use crate::token::MAX_TOKEN_BYTES;
+
 /// How many texts every identity has.
 const FIXED: usize = 4;
 
 /// How many more it may have before their ends take a block of their own: most tokens have fewer scopes and groups.
 pub(super) const USUAL_LIST: usize = 12;
 
-/// A fixed number of texts and a list of more. They come from one token: all of them together are shorter than
-/// [`MAX_TOKEN_BYTES`](crate::token::MAX_TOKEN_BYTES).
+// The texts come from one token, each from another part of it.
+const _: () = assert!(MAX_TOKEN_BYTES <= u16::MAX as usize);
+
+/// A fixed number of texts and a list of more.
 #[derive(Clone)]
 pub(super) struct Texts {
     all: Box<str>,
@@ -28,7 +32,8 @@ impl Texts {
             u16::try_from(all.len()).unwrap_or(u16::MAX)
         };
         let fixed_ends = fixed.map(&mut append);
-        let list_ends = list.iter().copied().map(append).collect();
+        let mut list_ends: SmallVec<_> = list.iter().copied().map(append).collect();
+        list_ends.shrink_to_fit();
         Self { all: all.into(), fixed_ends, list_ends }
     }
 
@@ -57,7 +62,7 @@ impl Texts {
 
     /// The sizes of what they have on the heap, one for each allocation.
     pub(super) fn heap_blocks(&self) -> [usize; 2] {
-        [self.all.len(), if self.list_ends.spilled() { size_of_val(&*self.list_ends) } else { 0 }]
+        [self.all.len(), if self.list_ends.spilled() { size_of::<u16>() * self.list_ends.capacity() } else { 0 }]
     }
 
     fn list_ranges(&self) -> impl Iterator<Item = Range<usize>> {
@@ -84,6 +89,9 @@ mod tests {
                     assert_eq!(texts.fixed(place), text, "{place} of {fixed:?}");
                 }
                 assert_eq!(texts.list().collect::<Vec<_>>(), list, "{fixed:?}");
+                let spilled = if list.len() > USUAL_LIST { size_of::<u16>() * list.len() } else { 0 };
+                let length = fixed.iter().chain(&list).map(|text| text.len()).sum::<usize>();
+                assert_eq!(texts.heap_blocks(), [length, spilled], "{fixed:?}");
                 assert!(texts.list_bytes().eq(texts.list().map(str::as_bytes)), "{fixed:?}");
                 assert_eq!(texts.fixed(FIXED), "");
             }
