@@ -90,8 +90,8 @@ def promised(run: Run) -> str:
         met = {None: "", True: "met", False: "**not met**"}[goal.is_met]
         lines.append(f"| {goal.text} | {ratio} | {'≥' if goal.at_least else '≤'} {goal.limit:.2f} | {met} |")
     why = (
-        "Ratios are medians over the rounds, of two that had their turns in the same one. Requests a core are 1 s / CPU time:"
-        " what wrk counts is bounded by its own core, where the upstream is too."
+        "Ratios are medians over the rounds, of two that had their turns in the same one. Requests a core are 1 s / CPU time,"
+        " since what wrk counts is bounded by its own core, where the upstream is too."
     )
     return "\n".join([*lines, "", why])
 
