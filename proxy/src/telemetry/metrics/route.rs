@@ -46,7 +46,7 @@ struct Cells {
     open: AtomicU64,
     microseconds: AtomicU64,
     usual: [AtomicU64; USUAL_PAIRS],
-    /// Which [`Pair`] each of the usual counters is for, and 1; 0 where it is for none yet.
+    /// The [key](Pair::key) of what each of the usual counters is for; 0 where it is for nothing yet.
     usual_pairs: [AtomicU32; USUAL_PAIRS],
     is_guarded: AtomicBool,
     is_open: AtomicBool,
