@@ -86,7 +86,7 @@ ZIPF = Load(
     "zipf",
     "100,000 tokens",
     "The nth token is asked for 1/n as often as the first: in a round some 30,000 of them. Cognigate's cache is of 64 MiB, as it"
-    " comes, with room for 28,000 tokens, or of 256 MiB; Envoy's has room for all.",
+    " comes, with room for 24,000 tokens, or of 256 MiB; Envoy's has room for all.",
     cases((CACHED,), Traffic(traffic.one), "one token")
     + cases((CACHED, ROOMY, HAPROXY_JWT, ENVOY_CACHED), Traffic(traffic.zipf)),
 )
